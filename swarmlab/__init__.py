@@ -1,0 +1,1 @@
+"""swarmlab: a laboratory for cluster scheduling that is also a real cluster."""
