@@ -1,0 +1,59 @@
+"""The live driver's clock, timers and entropy: what an Assembly needs of the world."""
+
+import asyncio
+import secrets
+import time
+from collections.abc import Callable
+
+from swarmlab.api import Instant
+
+
+class LiveClock:
+    """Wall-clock instants that never go back: the time of day at the start, plus what the monotonic clock has counted."""
+
+    def __init__(self) -> None:
+        self._offset = time.time_ns() - time.monotonic_ns()
+
+    def __call__(self) -> Instant:
+        return Instant(self._offset + time.monotonic_ns())
+
+
+class LoopTimers:
+    """Named timers of the components of one assembly, on the running event loop."""
+
+    def __init__(self, clock: Callable[[], Instant], fire: Callable[[str, str], None]) -> None:
+        self._clock = clock
+        self._fire = fire
+        self._loop = asyncio.get_running_loop()
+        self._handles: dict[tuple[str, str], asyncio.TimerHandle] = {}
+        self._closed = False
+
+    def set(self, owner: str, name: str, at: Instant) -> None:
+        """Call `fire(owner, name)` at `at`; a timer of that owner and name moves."""
+        if self._closed:
+            return
+        self.cancel(owner, name)
+        delay = max(0, at - self._clock()) / 1e9
+        self._handles[owner, name] = self._loop.call_later(delay, self._due, owner, name)
+
+    def cancel(self, owner: str, name: str) -> None:
+        """Forget the timer, if there is one."""
+        handle = self._handles.pop((owner, name), None)
+        if handle is not None:
+            handle.cancel()
+
+    def close(self) -> None:
+        """Cancel all; later ones are not taken."""
+        self._closed = True
+        for handle in self._handles.values():
+            handle.cancel()
+        self._handles.clear()
+
+    def _due(self, owner: str, name: str) -> None:
+        del self._handles[owner, name]
+        self._fire(owner, name)
+
+
+def fresh_seed() -> int:
+    """A seed from the operating system, for a cluster that was not given one."""
+    return secrets.randbits(63)
