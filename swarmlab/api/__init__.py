@@ -8,6 +8,21 @@ Never: does anything. Standard library and msgspec only.
 Import from here (`from swarmlab.api import Task, TaskState`); the modules below are an inner matter.
 """
 
+from swarmlab.api.annotations import Annotations, IndexEntry, Version
+from swarmlab.api.certificates import (
+    AcceptancePolicy,
+    BlacklistedCertificate,
+    CAConfig,
+    Certificate,
+    EncryptionKey,
+    ExternalCA,
+    IssuanceStatus,
+    JoinTokens,
+    RoleAdmissionPolicy,
+    RoleAdmissionSecret,
+    RootCA,
+    RootRotation,
+)
 from swarmlab.api.changes import (
     KINDS,
     Action,
@@ -19,6 +34,23 @@ from swarmlab.api.changes import (
     Refused,
     StoreObject,
     Update,
+)
+from swarmlab.api.containers import (
+    AppArmorOpts,
+    ConfigReference,
+    ContainerSpec,
+    CredentialSpec,
+    DNSConfig,
+    FileTarget,
+    HealthConfig,
+    Image,
+    Privileges,
+    PullOptions,
+    RuntimeTarget,
+    SeccompOpts,
+    SecretReference,
+    SELinuxContext,
+    Ulimit,
 )
 from swarmlab.api.dispatcher import (
     Assignment,
@@ -38,6 +70,7 @@ from swarmlab.api.dispatcher import (
     UpdateVolumeStatusResponse,
     VolumeStatusUpdate,
 )
+from swarmlab.api.drivers import AnyValue, Driver
 from swarmlab.api.enums import (
     AddressFamily,
     AppArmorMode,
@@ -129,6 +162,20 @@ from swarmlab.api.moments import (
     between,
     seconds,
 )
+from swarmlab.api.mounts import BindOptions, Mount, TmpfsOptions, VolumeOptions
+from swarmlab.api.networks import IPAMConfig, IPAMOptions, NetworkAttachmentConfig, PortConfig, PortStatus
+from swarmlab.api.nodes import (
+    EngineDescription,
+    ManagerStatus,
+    NodeCSIInfo,
+    NodeDescription,
+    NodeStatus,
+    NodeTLSInfo,
+    Peer,
+    PluginDescription,
+    RaftMemberStatus,
+    WeightedPeer,
+)
 from swarmlab.api.objects import (
     Cluster,
     Config,
@@ -145,11 +192,19 @@ from swarmlab.api.objects import (
     VirtualIP,
     Volume,
 )
+from swarmlab.api.placement import Placement, PlacementPreference, Platform, SpreadOver
+from swarmlab.api.policies import JobStatus, RestartPolicy, UpdateConfig, UpdateStatus
+from swarmlab.api.resources import (
+    DiscreteGenericResource,
+    GenericResource,
+    NamedGenericResource,
+    ResourceRequirements,
+    Resources,
+)
+from swarmlab.api.settings import DispatcherConfig, EncryptionConfig, OrchestrationConfig, RaftConfig, TaskDefaults
 from swarmlab.api.specs import (
     ClusterSpec,
     ConfigSpec,
-    ContainerSpec,
-    DNSConfig,
     EndpointSpec,
     GenericRuntimeSpec,
     GlobalJob,
@@ -157,98 +212,30 @@ from swarmlab.api.specs import (
     NetworkAttachmentSpec,
     NetworkSpec,
     NodeSpec,
-    PullOptions,
     ReplicatedJob,
     ReplicatedService,
     ResourceReference,
     SecretSpec,
     ServiceSpec,
     TaskSpec,
-    Ulimit,
     VolumeSpec,
 )
-from swarmlab.api.types import (
-    AcceptancePolicy,
-    Annotations,
-    AnyValue,
-    AppArmorOpts,
-    BindOptions,
-    BlacklistedCertificate,
+from swarmlab.api.tasks import ContainerStatus, TaskStatus
+from swarmlab.api.value import (
+    Value,
+)
+from swarmlab.api.volumes import (
     BlockVolume,
-    CAConfig,
     CapacityRange,
-    Certificate,
-    ConfigReference,
-    ContainerStatus,
-    CredentialSpec,
-    DiscreteGenericResource,
-    DispatcherConfig,
-    Driver,
-    EncryptionConfig,
-    EncryptionKey,
-    EngineDescription,
-    ExternalCA,
-    FileTarget,
-    GenericResource,
-    HealthConfig,
-    Image,
-    IndexEntry,
-    IPAMConfig,
-    IPAMOptions,
-    IssuanceStatus,
-    JobStatus,
-    JoinTokens,
-    ManagerStatus,
-    Mount,
     MountVolume,
-    NamedGenericResource,
-    NetworkAttachmentConfig,
-    NodeCSIInfo,
-    NodeDescription,
-    NodeStatus,
-    NodeTLSInfo,
-    OrchestrationConfig,
-    Peer,
-    Placement,
-    PlacementPreference,
-    Platform,
-    PluginDescription,
-    PortConfig,
-    PortStatus,
-    Privileges,
-    RaftConfig,
-    RaftMemberStatus,
-    ResourceRequirements,
-    Resources,
-    RestartPolicy,
-    RoleAdmissionPolicy,
-    RoleAdmissionSecret,
-    RootCA,
-    RootRotation,
-    RuntimeTarget,
-    SeccompOpts,
-    SecretReference,
-    SELinuxContext,
-    SpreadOver,
-    TaskDefaults,
-    TaskStatus,
-    TmpfsOptions,
     Topology,
     TopologyRequirement,
-    UpdateConfig,
-    UpdateStatus,
-    Version,
     VolumeAccessMode,
     VolumeAssignment,
     VolumeAttachment,
     VolumeInfo,
-    VolumeOptions,
     VolumePublishStatus,
     VolumeSecret,
-    WeightedPeer,
-)
-from swarmlab.api.value import (
-    Value,
 )
 
 __all__ = [

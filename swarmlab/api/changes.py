@@ -30,7 +30,7 @@ class Create(Value, frozen=True):
 
 
 class Update(Value, frozen=True):
-    """Replace the object of that id. `object.meta.version` is the version that was read; another one stored: refused."""
+    """Replace the object of that id. `object.meta.version` is the version that was read, else it is refused."""
 
     object: StoreObject
 

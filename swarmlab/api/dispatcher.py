@@ -1,146 +1,133 @@
 """Sessions, heartbeats, assignments and status reports between a worker and its manager."""
 
+from swarmlab.api.certificates import EncryptionKey
 from swarmlab.api.enums import AssignmentAction, AssignmentsType
 from swarmlab.api.ids import TaskId
 from swarmlab.api.moments import Duration
+from swarmlab.api.nodes import NodeDescription, WeightedPeer
 from swarmlab.api.objects import Config, Node, Secret, Task
-from swarmlab.api.types import EncryptionKey, NodeDescription, TaskStatus, VolumeAssignment, WeightedPeer
+from swarmlab.api.tasks import TaskStatus
 from swarmlab.api.value import Value
+from swarmlab.api.volumes import VolumeAssignment
 
 
 class SessionRequest(Value, frozen=True):
-    """DOC_SessionRequest"""
+    """A worker's first call: who it is, and which session it had."""
 
-    #: REQUIRED in practice; stored on the node.
+    #: Always set; stored on the node.
     description: NodeDescription | None = None
-    #: Previous session or empty.
+    #: The session before, or empty.
     session_id: str = ""
 
 
 class SessionMessage(Value, frozen=True, kw_only=True):
-    """DOC_SessionMessage"""
+    """What a worker has to know: its node object, the managers, the keys and the root."""
 
-    #: To be sent in every later call.
+    #: To be sent with every later call.
     session_id: str = ""
-    #: The node's object.
     node: Node | None = None
-    #: Complete list; REQUIRED non-empty in every message.
+    #: All of them, never none.
     managers: tuple[WeightedPeer, ...] = ()
-    #: Complete key set, may be empty.
+    #: All of them.
     network_bootstrap_keys: tuple[EncryptionKey, ...] = ()
     #: PEM bundle to trust.
     RootCA: bytes = b""
 
 
 class HeartbeatRequest(Value, frozen=True):
-    """DOC_HeartbeatRequest"""
+    """A sign of life."""
 
-    #: Session.
     session_id: str = ""
 
 
 class HeartbeatResponse(Value, frozen=True):
-    """DOC_HeartbeatResponse"""
+    """How long to wait until the next sign of life."""
 
-    #: REQUIRED > 0: wait until the next beat.
+    #: More than 0.
     period: Duration = Duration(0)
 
 
 class TaskStatusUpdate(Value, frozen=True):
-    """DOC_TaskStatusUpdate"""
+    """A task's new status."""
 
-    #: Task.
     task_id: TaskId = TaskId("")
-    #: New status.
+    #: Always set.
     status: TaskStatus | None = None
 
 
 class UpdateTaskStatusRequest(Value, frozen=True):
-    """DOC_UpdateTaskStatusRequest"""
+    """Reports of a worker, the newest of each task."""
 
-    #: Session.
     session_id: str = ""
-    #: Reports (number 2 unused).
     updates: tuple[TaskStatusUpdate, ...] = ()
 
 
 class UpdateTaskStatusResponse(Value, frozen=True):
-    """DOC_UpdateTaskStatusResponse"""
+    """The reports were taken."""
 
 
 class VolumeStatusUpdate(Value, frozen=True):
-    """DOC_VolumeStatusUpdate"""
+    """A volume's new status on the node."""
 
-    #: Cluster volume ID.
     id: str = ""
-    #: Node-side unpublish done.
+    #: The node has let go of it.
     unpublished: bool = False
 
 
 class UpdateVolumeStatusRequest(Value, frozen=True):
-    """DOC_UpdateVolumeStatusRequest"""
+    """Volume reports of a worker."""
 
-    #: Session.
     session_id: str = ""
-    #: Reports.
     updates: tuple[VolumeStatusUpdate, ...] = ()
 
 
 class UpdateVolumeStatusResponse(Value, frozen=True):
-    """DOC_UpdateVolumeStatusResponse"""
+    """The volume reports were taken."""
 
 
 class TasksRequest(Value, frozen=True):
-    """DOC_TasksRequest"""
+    """Asks for the tasks of the node, in the manner of old workers."""
 
-    #: Session.
     session_id: str = ""
 
 
 class TasksMessage(Value, frozen=True):
-    """DOC_TasksMessage"""
+    """All the tasks of the node, in the manner of old managers."""
 
-    #: Complete set (legacy stream).
     tasks: tuple[Task, ...] = ()
 
 
 class AssignmentsRequest(Value, frozen=True):
-    """DOC_AssignmentsRequest"""
+    """Asks for what the node has to run."""
 
-    #: Session.
     session_id: str = ""
 
 
 class Assignment(Value, frozen=True, kw_only=True):
-    """DOC_Assignment"""
+    """One object for a node; exactly one field is set."""
 
-    #: Task.
     task: Task | None = None
-    #: Secret with data.
+    #: With its data.
     secret: Secret | None = None
-    #: Config with data.
+    #: With its data.
     config: Config | None = None
-    #: CSI volume.
     volume: VolumeAssignment | None = None
 
 
 class AssignmentChange(Value, frozen=True):
-    """DOC_AssignmentChange"""
+    """An object to take, or one to drop."""
 
-    #: Object; for REMOVE only its id matters.
+    #: For REMOVE only the id matters.
     assignment: Assignment | None = None
-    #: Update or remove.
     action: AssignmentAction = AssignmentAction.UPDATE
 
 
 class AssignmentsMessage(Value, frozen=True, kw_only=True):
-    """DOC_AssignmentsMessage"""
+    """What a node has to run: all of it, or what changed since the message before."""
 
-    #: Complete or incremental.
     type: AssignmentsType = AssignmentsType.COMPLETE
-    #: Results_in of the message before; empty in the first.
+    #: `results_in` of the message before; empty in the first.
     applies_to: str = ""
-    #: Own mark.
+    #: Mark of this message.
     results_in: str = ""
-    #: Changes.
     changes: tuple[AssignmentChange, ...] = ()

@@ -54,7 +54,7 @@ class Explanation(Value, frozen=True, kw_only=True):
     decided_at: Instant | None = None
     #: Most common first.
     shortages: tuple[Shortage, ...] = ()
-    #: Chosen node first, then suitable ones best first, then refused ones by id; at most 50, `nodes_left_out` counts on.
+    #: Chosen node first, then suitable ones best first, then refused ones by id; at most 50, the rest is counted below.
     nodes: tuple[NodeVerdict, ...] = ()
     nodes_left_out: int = 0
     #: Nearest fixes: "fits if the memory reservation is <= 512 MiB (node w2)".

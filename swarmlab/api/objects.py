@@ -4,6 +4,9 @@ from collections.abc import Mapping
 
 from msgspec import field
 
+from swarmlab.api.annotations import Annotations, Version
+from swarmlab.api.certificates import BlacklistedCertificate, Certificate, EncryptionKey, RootCA
+from swarmlab.api.drivers import AnyValue, Driver
 from swarmlab.api.enums import NodeRole, TaskState
 from swarmlab.api.ids import (
     ClusterId,
@@ -18,6 +21,10 @@ from swarmlab.api.ids import (
     VolumeId,
 )
 from swarmlab.api.moments import Instant
+from swarmlab.api.networks import IPAMOptions, PortConfig
+from swarmlab.api.nodes import ManagerStatus, NodeDescription, NodeStatus
+from swarmlab.api.policies import JobStatus, UpdateStatus
+from swarmlab.api.resources import GenericResource
 from swarmlab.api.specs import (
     ClusterSpec,
     ConfigSpec,
@@ -29,278 +36,215 @@ from swarmlab.api.specs import (
     TaskSpec,
     VolumeSpec,
 )
-from swarmlab.api.types import (
-    Annotations,
-    AnyValue,
-    BlacklistedCertificate,
-    Certificate,
-    Driver,
-    EncryptionKey,
-    GenericResource,
-    IPAMOptions,
-    JobStatus,
-    ManagerStatus,
-    NodeDescription,
-    NodeStatus,
-    PortConfig,
-    RootCA,
-    TaskStatus,
-    UpdateStatus,
-    Version,
-    VolumeAttachment,
-    VolumeInfo,
-    VolumePublishStatus,
-)
+from swarmlab.api.tasks import TaskStatus
 from swarmlab.api.value import Value
+from swarmlab.api.volumes import VolumeAttachment, VolumeInfo, VolumePublishStatus
 
 
 class Meta(Value, frozen=True):
-    """DOC_Meta"""
+    """Which version of the store wrote an object last, and when."""
 
-    #: Object version.
     version: Version = Version()
-    #: Creation.
     created_at: Instant | None = None
-    #: Last write.
     updated_at: Instant | None = None
 
 
 class Network(Value, frozen=True, kw_only=True):
-    """DOC_Network"""
+    """A network with what the allocator made of it."""
 
-    #: ID.
     id: NetworkId = NetworkId("")
-    #: Version, times.
     meta: Meta = Meta()
-    #: Wish.
     spec: NetworkSpec = NetworkSpec()
-    #: Allocated driver state, REQUIRED for workers.
+    #: What the driver made; workers need it.
     driver_state: Driver | None = None
-    #: Allocated pools.
+    #: The pools it got.
     ipam: IPAMOptions | None = None
-    #: Deletion pending.
     pending_delete: bool = False
-    #: Allocator-specific (newer).
+    #: For the allocator.
     extra: AnyValue | None = None
 
 
 class NetworkAttachment(Value, frozen=True, kw_only=True):
-    """DOC_NetworkAttachment"""
+    """A place on a network, with its addresses."""
 
-    #: Whole Network object, by value.
+    #: The whole object.
     network: Network | None = None
-    #: CIDR texts, IPv4 and/or IPv6.
+    #: CIDR texts, IPv4 and IPv6.
     addresses: tuple[str, ...] = ()
-    #: DNS aliases.
+    #: Further DNS names.
     aliases: tuple[str, ...] = ()
-    #: Options.
     driver_attachment_opts: Mapping[str, str] = field(default_factory=dict)
 
 
 class Node(Value, frozen=True, kw_only=True):
-    """DOC_Node"""
+    """A machine of the cluster."""
 
-    #: Node ID = CN of its certificate.
+    #: The common name of its certificate.
     id: NodeId = NodeId("")
-    #: Version, times.
     meta: Meta = Meta()
-    #: Wanted state.
     spec: NodeSpec = NodeSpec()
-    #: As reported in Session.
+    #: As the agent reported it.
     description: NodeDescription | None = None
-    #: Liveness.
     status: NodeStatus = NodeStatus()
-    #: Filled in list/get answers for managers.
+    #: Filled in when a manager's node is read; not stored.
     manager_status: ManagerStatus | None = None
-    #: Legacy single ingress attachment.
+    #: The old single place on the ingress network.
     attachment: NetworkAttachment | None = None
-    #: Issue record.
     certificate: Certificate = Certificate()
-    #: Role the CA would sign now.
+    #: The role that the CA would sign now.
     role: NodeRole = NodeRole.WORKER
-    #: One address per overlay network in use on the node, ingress too.
+    #: One for each overlay network in use on the node, the ingress network too.
     attachments: tuple[NetworkAttachment, ...] = ()
-    #: 0 = 4789; worker acts on non-zero.
+    #: 0: 4789.
     VXLANUDPPort: int = 0
 
 
 class VirtualIP(Value, frozen=True):
-    """DOC_VirtualIP"""
+    """An address of a service on one network."""
 
-    #: Network.
     network_id: NetworkId = NetworkId("")
     #: CIDR text, e.g. 10.0.1.2/24.
     addr: str = ""
 
 
 class Endpoint(Value, frozen=True):
-    """DOC_Endpoint"""
+    """The ports and addresses that a service got."""
 
-    #: Copy of the wish.
+    #: The wish, copied.
     spec: EndpointSpec | None = None
-    #: Allocated ports; the worker reads these.
+    #: The ports it got.
     ports: tuple[PortConfig, ...] = ()
-    #: One per VIP network.
+    #: One for each network on which it has one.
     virtual_ips: tuple[VirtualIP, ...] = ()
 
 
 class Task(Value, frozen=True, kw_only=True):
-    """DOC_Task"""
+    """One run of a service's task template on one node; it never moves."""
 
-    #: ID.
     id: TaskId = TaskId("")
-    #: Version, times.
     meta: Meta = Meta()
-    #: What to run.
     spec: TaskSpec = TaskSpec()
-    #: Which service spec it follows.
+    #: Version of the service's spec that it runs.
     spec_version: Version | None = None
-    #: Owner; empty for attachment tasks.
+    #: Empty for attachments.
     service_id: ServiceId = ServiceId("")
-    #: 1.. for replicated; 0 = node-bound (global).
+    #: 1 and up in replicated services, 0 and up in jobs, 0 in global services.
     slot: int = 0
-    #: Assigned node.
+    #: Empty until it is assigned; global tasks have it from the start.
     node_id: NodeId = NodeId("")
-    #: Name = container name if set.
+    #: A name, where set, is that of the container.
     annotations: Annotations = Annotations()
-    #: Copy of the service name/labels.
+    #: The service's, copied.
     service_annotations: Annotations = Annotations()
-    #: Observed.
     status: TaskStatus = TaskStatus()
-    #: Wanted state, manager-owned.
+    #: What the managers want of it.
     desired_state: TaskState = TaskState.NEW
-    #: Allocated attachments.
+    #: The places on networks that it got.
     networks: tuple[NetworkAttachment, ...] = ()
-    #: Copy of the service endpoint.
+    #: The service's, copied.
     endpoint: Endpoint | None = None
-    #: Resolved driver.
+    #: The driver that applies.
     log_driver: Driver | None = None
-    #: Claimed units -> env DOCKER_RESOURCE_*.
+    #: The units it holds; the container sees them as DOCKER_RESOURCE_*.
     assigned_generic_resources: tuple[GenericResource, ...] = ()
-    #: Jobs.
+    #: Which run of the job it belongs to.
     job_iteration: Version | None = None
-    #: Chosen cluster volumes.
+    #: The cluster volumes chosen for its mounts.
     volumes: tuple[VolumeAttachment, ...] = ()
 
 
 class Service(Value, frozen=True, kw_only=True):
-    """DOC_Service"""
+    """A service with its previous spec and the state of its update."""
 
-    #: ID.
     id: ServiceId = ServiceId("")
-    #: Version, times.
     meta: Meta = Meta()
-    #: Current spec.
     spec: ServiceSpec = ServiceSpec()
-    #: Version of spec.
     spec_version: Version | None = None
-    #: For rollback.
+    #: What a rollback goes back to.
     previous_spec: ServiceSpec | None = None
-    #: Its version.
     previous_spec_version: Version | None = None
-    #: Allocated ports and VIPs.
+    #: The ports and addresses it got.
     endpoint: Endpoint | None = None
-    #: Rolling update.
+    #: None: no update since the spec was set.
     update_status: UpdateStatus | None = None
     #: Jobs only.
     job_status: JobStatus | None = None
-    #: Deletion pending.
     pending_delete: bool = False
 
 
 class Cluster(Value, frozen=True, kw_only=True):
-    """DOC_Cluster"""
+    """The cluster itself; there is one, with the name `default`."""
 
-    #: Cluster ID = O of every certificate.
+    #: The organization of every certificate.
     id: ClusterId = ClusterId("")
-    #: Version, times.
     meta: Meta = Meta()
-    #: Settings.
     spec: ClusterSpec = ClusterSpec()
-    #: CA state.
     root_ca: RootCA = RootCA()
-    #: Gossip/ipsec keys, 3 per subsystem.
+    #: For gossip and IPsec, three for each subsystem.
     network_bootstrap_keys: tuple[EncryptionKey, ...] = ()
-    #: Last lamport used.
+    #: The last one used.
     encryption_key_lamport_clock: int = 0
-    #: CN -> entry of removed nodes (number 7 unused).
+    #: {node id: until when}.
     blacklisted_certificates: Mapping[str, BlacklistedCertificate] = field(default_factory=dict)
-    #: KEKs.
+    #: Keys that encrypt the managers' keys.
     unlock_keys: tuple[EncryptionKey, ...] = ()
-    #: FIPS cluster.
+    #: Every node has to run in FIPS mode.
     fips: bool = False
-    #: CIDR pools, default 10.0.0.0/8.
+    #: CIDR texts; empty: 10.0.0.0/8.
     defaultAddressPool: tuple[str, ...] = ()
-    #: Prefix per network, default 24.
+    #: Prefix length of a new network; 0: 24.
     subnetSize: int = 0
-    #: Default 4789.
+    #: 0: 4789.
     VXLANUDPPort: int = 0
 
 
 class Secret(Value, frozen=True, kw_only=True):
-    """DOC_Secret"""
+    """A secret in the store."""
 
-    #: ID.
     id: SecretId = SecretId("")
-    #: Version, times.
     meta: Meta = Meta()
-    #: Payload.
     spec: SecretSpec = SecretSpec()
-    #: Hidden from listings.
+    #: Left out of lists.
     internal: bool = False
 
 
 class Config(Value, frozen=True):
-    """DOC_Config"""
+    """A config in the store."""
 
-    #: ID.
     id: ConfigId = ConfigId("")
-    #: Version, times.
     meta: Meta = Meta()
-    #: Payload.
     spec: ConfigSpec = ConfigSpec()
 
 
 class Resource(Value, frozen=True, kw_only=True):
-    """DOC_Resource"""
+    """An object of a kind that an extension declared."""
 
-    #: ID.
     id: ResourceId = ResourceId("")
-    #: Version, times.
     meta: Meta = Meta()
-    #: Name, labels.
     annotations: Annotations = Annotations()
-    #: Extension name.
+    #: Name of the extension.
     kind: str = ""
-    #: Opaque.
     payload: AnyValue | None = None
 
 
 class Extension(Value, frozen=True, kw_only=True):
-    """DOC_Extension"""
+    """A kind of object that somebody declared for himself."""
 
-    #: ID.
     id: ExtensionId = ExtensionId("")
-    #: Version, times.
     meta: Meta = Meta()
-    #: Name, labels.
+    #: The name is the kind.
     annotations: Annotations = Annotations()
-    #: Text.
     description: str = ""
 
 
 class Volume(Value, frozen=True, kw_only=True):
-    """DOC_Volume"""
+    """A cluster volume."""
 
-    #: ID.
     id: VolumeId = VolumeId("")
-    #: Version, times.
     meta: Meta = Meta()
-    #: Wish.
     spec: VolumeSpec = VolumeSpec()
-    #: Per node.
+    #: One for each node.
     publish_status: tuple[VolumePublishStatus, ...] = ()
-    #: From the CSI plugin.
+    #: None until the plugin made it.
     volume_info: VolumeInfo | None = None
-    #: Deletion pending.
     pending_delete: bool = False

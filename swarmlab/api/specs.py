@@ -1,347 +1,189 @@
 """What a user asks for: the specs of every kind of object."""
 
-from collections.abc import Mapping
-
 from msgspec import field
 
-from swarmlab.api.enums import (
-    Availability,
-    Isolation,
-    Membership,
-    NodeRole,
-    ResolutionMode,
-    ResourceType,
-    VolumeAvailability,
-)
-from swarmlab.api.moments import Duration
-from swarmlab.api.types import (
-    AcceptancePolicy,
-    Annotations,
-    AnyValue,
-    CAConfig,
-    CapacityRange,
-    ConfigReference,
-    DispatcherConfig,
-    Driver,
-    EncryptionConfig,
-    HealthConfig,
-    IPAMOptions,
-    Mount,
-    NetworkAttachmentConfig,
-    OrchestrationConfig,
-    Placement,
-    PortConfig,
-    Privileges,
-    RaftConfig,
-    ResourceRequirements,
-    RestartPolicy,
-    SecretReference,
-    TaskDefaults,
-    TopologyRequirement,
-    UpdateConfig,
-    VolumeAccessMode,
-    VolumeSecret,
-)
+from swarmlab.api.annotations import Annotations
+from swarmlab.api.certificates import AcceptancePolicy, CAConfig
+from swarmlab.api.containers import ContainerSpec
+from swarmlab.api.drivers import AnyValue, Driver
+from swarmlab.api.enums import Availability, Membership, NodeRole, ResolutionMode, ResourceType, VolumeAvailability
+from swarmlab.api.networks import IPAMOptions, NetworkAttachmentConfig, PortConfig
+from swarmlab.api.placement import Placement
+from swarmlab.api.policies import RestartPolicy, UpdateConfig
+from swarmlab.api.resources import ResourceRequirements
+from swarmlab.api.settings import DispatcherConfig, EncryptionConfig, OrchestrationConfig, RaftConfig, TaskDefaults
 from swarmlab.api.value import Value
+from swarmlab.api.volumes import CapacityRange, TopologyRequirement, VolumeAccessMode, VolumeSecret
 
 
 class NetworkAttachmentSpec(Value, frozen=True):
-    """DOC_NetworkAttachmentSpec"""
+    """A task that only puts a plain engine container on a network."""
 
-    #: Engine container ID.
+    #: The engine's id of it.
     container_id: str = ""
 
 
-class PullOptions(Value, frozen=True):
-    """DOC_PullOptions"""
-
-    #: Base64url JSON of X-Registry-Auth; number is 64, two-byte tag.
-    registry_auth: str = ""
-
-
-class DNSConfig(Value, frozen=True):
-    """DOC_DNSConfig"""
-
-    #: IPs.
-    nameservers: tuple[str, ...] = ()
-    #: Domains.
-    search: tuple[str, ...] = ()
-    #: Resolver options.
-    options: tuple[str, ...] = ()
-
-
-class Ulimit(Value, frozen=True):
-    """DOC_Ulimit"""
-
-    #: Name.
-    name: str = ""
-    #: Soft.
-    soft: int = 0
-    #: Hard.
-    hard: int = 0
-
-
-class ContainerSpec(Value, frozen=True, kw_only=True):
-    """DOC_ContainerSpec"""
-
-    #: Reference, digest or image ID; REQUIRED non-empty.
-    image: str = ""
-    #: Container labels.
-    labels: Mapping[str, str] = field(default_factory=dict)
-    #: Replaces ENTRYPOINT.
-    command: tuple[str, ...] = ()
-    #: Replaces CMD.
-    args: tuple[str, ...] = ()
-    #: Template allowed.
-    hostname: str = ""
-    #: NAME=VALUE, template allowed.
-    env: tuple[str, ...] = ()
-    #: Working dir.
-    dir: str = ""
-    #: User[:group].
-    user: str = ""
-    #: Extra groups.
-    groups: tuple[str, ...] = ()
-    #: Security options.
-    privileges: Privileges | None = None
-    #: Absent = engine default; present false differs from absent.
-    init: bool | None = None
-    #: Tty.
-    tty: bool = False
-    #: Stdin.
-    open_stdin: bool = False
-    #: Ro root fs.
-    read_only: bool = False
-    #: Signal name.
-    stop_signal: str = ""
-    #: Mounts, template allowed in source.
-    mounts: tuple[Mount, ...] = ()
-    #: Absent = engine default 10 s.
-    stop_grace_period: Duration | None = None
-    #: Registry credentials.
-    pull_options: PullOptions | None = None
-    #: Files from secrets.
-    secrets: tuple[SecretReference, ...] = ()
-    #: Files from configs.
-    configs: tuple[ConfigReference, ...] = ()
-    #: `IP name [alias…]` (hosts(5) order).
-    hosts: tuple[str, ...] = ()
-    #: Resolver.
-    dns_config: DNSConfig | None = None
-    #: Absent = image default.
-    healthcheck: HealthConfig | None = None
-    #: Windows.
-    isolation: Isolation = Isolation.ISOLATION_DEFAULT
-    #: 0 = none.
-    pidsLimit: int = 0
-    #: Namespaced sysctls.
-    sysctls: Mapping[str, str] = field(default_factory=dict)
-    #: Add.
-    capability_add: tuple[str, ...] = ()
-    #: Drop.
-    capability_drop: tuple[str, ...] = ()
-    #: Ulimits.
-    ulimits: tuple[Ulimit, ...] = ()
-    #: -1000..1000 (newer).
-    oom_score_adj: int = 0
-
-
 class GenericRuntimeSpec(Value, frozen=True):
-    """DOC_GenericRuntimeSpec"""
+    """A task that something other than the container engine runs."""
 
-    #: E.g. plugin.
+    #: e.g. plugin.
     kind: str = ""
-    #: Typed payload.
     payload: AnyValue | None = None
 
 
 class ResourceReference(Value, frozen=True):
-    """DOC_ResourceReference"""
+    """A secret or config that is sent to the node although no container names it."""
 
-    #: ID.
     resource_id: str = ""
     #: SECRET or CONFIG.
     resource_type: ResourceType = ResourceType.TASK
 
 
 class TaskSpec(Value, frozen=True, kw_only=True):
-    """DOC_TaskSpec"""
+    """What a task runs, with how much, where, and what happens when it ends."""
 
-    #: Task that only attaches an engine container to a network.
+    #: One of the three runtimes: a place on a network.
     attachment: NetworkAttachmentSpec | None = None
-    #: Container runtime.
+    #: One of the three runtimes: a container.
     container: ContainerSpec | None = None
-    #: Plugin or other runtime.
+    #: One of the three runtimes: something else.
     generic: GenericRuntimeSpec | None = None
-    #: Limits and reservations.
     resources: ResourceRequirements | None = None
-    #: Policy (number 3 unused).
+    #: None: any, 5 s.
     restart: RestartPolicy | None = None
-    #: Where.
     placement: Placement | None = None
-    #: Overrides the default.
+    #: None: the cluster's.
     log_driver: Driver | None = None
-    #: Wanted networks.
     networks: tuple[NetworkAttachmentConfig, ...] = ()
-    #: Counter, any change replaces tasks.
+    #: Any change of it replaces the tasks.
     force_update: int = 0
-    #: Extra secrets/configs to ship with the task.
     resource_references: tuple[ResourceReference, ...] = ()
 
 
 class ReplicatedService(Value, frozen=True):
-    """DOC_ReplicatedService"""
+    """So many tasks, wherever they fit."""
 
-    #: Count.
     replicas: int = 0
 
 
 class GlobalService(Value, frozen=True):
-    """DOC_GlobalService"""
+    """One task on each suitable node."""
 
 
 class ReplicatedJob(Value, frozen=True):
-    """DOC_ReplicatedJob"""
+    """So many successful runs, some of them at once."""
 
-    #: Parallel limit.
+    #: How many run at once; 0: all that are wanted.
     max_concurrent: int = 0
-    #: Successes wanted.
+    #: How many have to succeed.
     total_completions: int = 0
 
 
 class GlobalJob(Value, frozen=True):
-    """DOC_GlobalJob"""
+    """One successful run on each suitable node."""
 
 
 class EndpointSpec(Value, frozen=True):
-    """DOC_EndpointSpec"""
+    """The ports of a service and how its name is resolved."""
 
-    #: VIP or DNS round robin.
     mode: ResolutionMode = ResolutionMode.VIP
-    #: Wanted ports.
     ports: tuple[PortConfig, ...] = ()
 
 
 class ServiceSpec(Value, frozen=True, kw_only=True):
-    """DOC_ServiceSpec"""
+    """What a user asks of a service; exactly one of the four modes is set."""
 
-    #: Name, labels.
     annotations: Annotations = Annotations()
-    #: Task template.
     task: TaskSpec = TaskSpec()
-    #: Mode.
     replicated: ReplicatedService | None = None
-    #: Mode.
     global_: GlobalService | None = field(default=None, name="global")
-    #: Mode.
     replicated_job: ReplicatedJob | None = None
-    #: Mode.
     global_job: GlobalJob | None = None
-    #: Update policy.
+    #: None: one task at a time, pause on failure.
     update: UpdateConfig | None = None
-    #: Rollback policy.
+    #: None: as `update` None.
     rollback: UpdateConfig | None = None
-    #: Legacy place of task.networks.
+    #: The old place of `task.networks`, which wins.
     networks: tuple[NetworkAttachmentConfig, ...] = ()
-    #: Ports and resolution (number 5 unused).
     endpoint: EndpointSpec | None = None
 
 
 class NetworkSpec(Value, frozen=True, kw_only=True):
-    """DOC_NetworkSpec"""
+    """What a user asks of a network."""
 
-    #: Name, labels.
     annotations: Annotations = Annotations()
-    #: Driver wanted, empty = overlay.
+    #: None: overlay.
     driver_config: Driver | None = None
-    #: IPv6.
     ipv6_enabled: bool = False
-    #: No outside route.
+    #: No way outside.
     internal: bool = False
-    #: Wanted pools.
     ipam: IPAMOptions | None = None
-    #: Engine containers may attach.
+    #: Plain engine containers may attach.
     attachable: bool = False
-    #: The routing-mesh network.
+    #: It is the network of the routing mesh.
     ingress: bool = False
-    #: Name of a node-local config-only network.
+    #: Name of a configuration that lies on each node.
     network: str | None = None
 
 
 class NodeSpec(Value, frozen=True, kw_only=True):
-    """DOC_NodeSpec"""
+    """What a user asks of a node."""
 
-    #: Name and node labels.
+    #: The labels are `node.labels.*`; the name is usually empty.
     annotations: Annotations = Annotations()
-    #: Wanted role; a change makes the node renew its cert.
+    #: A change makes the node renew its certificate.
     desired_role: NodeRole = NodeRole.WORKER
-    #: ACCEPTED for every joined node.
+    #: ACCEPTED for every node that joined.
     membership: Membership = Membership.PENDING
-    #: Scheduling state.
+    #: ACTIVE, PAUSE (no new tasks) or DRAIN (no tasks).
     availability: Availability = Availability.ACTIVE
 
 
 class ClusterSpec(Value, frozen=True, kw_only=True):
-    """DOC_ClusterSpec"""
+    """What a user asks of the cluster."""
 
-    #: Name is always `default`.
     annotations: Annotations = Annotations()
-    #: Legacy.
     acceptance_policy: AcceptancePolicy = AcceptancePolicy()
-    #: History.
     orchestration: OrchestrationConfig = OrchestrationConfig()
-    #: Raft.
     raft: RaftConfig = RaftConfig()
-    #: Heartbeat.
     dispatcher: DispatcherConfig = DispatcherConfig()
-    #: CA.
     ca_config: CAConfig = CAConfig()
-    #: Log driver.
     task_defaults: TaskDefaults = TaskDefaults()
-    #: Autolock.
     encryption_config: EncryptionConfig = EncryptionConfig()
 
 
 class SecretSpec(Value, frozen=True, kw_only=True):
-    """DOC_SecretSpec"""
+    """A secret: a name and bytes that only containers see."""
 
-    #: Name.
     annotations: Annotations = Annotations()
-    #: 1 to 511999 bytes.
+    #: 1 to 511,999 bytes; never shown to clients.
     data: bytes = b""
-    #: Driver `golang` = Go template.
+    #: Name `golang`: the data are a template.
     templating: Driver | None = None
-    #: External secret provider.
+    #: Who gives the data instead.
     driver: Driver | None = None
 
 
 class ConfigSpec(Value, frozen=True):
-    """DOC_ConfigSpec"""
+    """A config: a name and bytes for containers."""
 
-    #: Name.
     annotations: Annotations = Annotations()
-    #: 1 to 1023999 bytes; old managers only half.
+    #: 1 to 1,023,999 bytes.
     data: bytes = b""
-    #: As for secrets.
+    #: Name `golang`: the data are a template.
     templating: Driver | None = None
 
 
 class VolumeSpec(Value, frozen=True, kw_only=True):
-    """DOC_VolumeSpec"""
+    """What a user asks of a cluster volume."""
 
-    #: Name.
     annotations: Annotations = Annotations()
-    #: Volume group.
+    #: Volumes of a group stand in for each other.
     group: str = ""
-    #: CSI plugin.
+    #: The CSI plugin.
     driver: Driver | None = None
-    #: Mode.
     access_mode: VolumeAccessMode | None = None
-    #: Plugin secrets.
     secrets: tuple[VolumeSecret, ...] = ()
-    #: Topology.
     AccessibilityRequirements: TopologyRequirement | None = None
-    #: Size.
     capacity_range: CapacityRange | None = None
-    #: Scheduling state.
     availability: VolumeAvailability = VolumeAvailability.ACTIVE
