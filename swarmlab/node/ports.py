@@ -1,0 +1,42 @@
+"""What a machine needs of its world."""
+
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple, Protocol, TypeVar
+
+from swarmlab.api import Instant
+from swarmlab.component import Effect
+
+
+class Timers(Protocol):
+    """Named timers of one machine; each fires `TimerFired` at the component that set it."""
+
+    def set(self, owner: str, name: str, at: Instant) -> None:
+        """Fire at `at`, or as soon as possible; a timer of that owner and name moves."""
+
+    def cancel(self, owner: str, name: str) -> None:
+        """Forget it, if there is one."""
+
+
+class Ports(NamedTuple):
+    """The world of a machine: an asyncio loop or a heap of events, a wire or a model of one."""
+
+    clock: Callable[[], Instant]
+    #: Makes the machine's timers, given what to call when one is due: (component, timer).
+    timers: Callable[[Callable[[str, str], None]], Timers]
+    #: (address, message, call)
+    send: Callable[[str, Any, int], None]
+    #: (component, event name, fields)
+    record: Callable[[str, str, Mapping[str, Any]], None]
+
+
+E = TypeVar("E", bound=Effect)
+
+
+def effect_port(kind: type[E], port: Callable[[str, E], None]) -> tuple[type[Effect], Callable[[str, Effect], None]]:
+    """An entry of an assembly's table of ports, which looks ports up by the very kind of the effect."""
+
+    def carry_out(source: str, effect: Effect) -> None:
+        assert isinstance(effect, kind)
+        port(source, effect)
+
+    return kind, carry_out
