@@ -8,6 +8,7 @@ Never: does anything. Standard library and msgspec only.
 Import from here (`from swarmlab.api import Task, TaskState`); the modules below are an inner matter.
 """
 
+from swarmlab.api import defaults
 from swarmlab.api.annotations import Annotations, IndexEntry, Version
 from swarmlab.api.certificates import (
     AcceptancePolicy,
@@ -51,6 +52,15 @@ from swarmlab.api.containers import (
     SecretReference,
     SELinuxContext,
     Ulimit,
+)
+from swarmlab.api.defaults import (
+    heartbeat_period,
+    restart_policy,
+    rollback_config,
+    stop_grace_period,
+    task_history_limit,
+    update_config,
+    with_defaults,
 )
 from swarmlab.api.dispatcher import (
     Assignment,
@@ -106,6 +116,7 @@ from swarmlab.api.enums import (
     VolumeSharing,
     WatchActionKind,
     Word,
+    is_dead,
 )
 from swarmlab.api.errors import (
     AlreadyExists,
@@ -150,6 +161,7 @@ from swarmlab.api.lab import (
     StrategyInfo,
     WorkerInfo,
 )
+from swarmlab.api.modes import Mode, mode_of
 from swarmlab.api.moments import (
     HOUR,
     MICROSECOND,
@@ -163,6 +175,7 @@ from swarmlab.api.moments import (
     seconds,
 )
 from swarmlab.api.mounts import BindOptions, Mount, TmpfsOptions, VolumeOptions
+from swarmlab.api.naming import name_of, node_name, runtime_of, task_name
 from swarmlab.api.networks import IPAMConfig, IPAMOptions, NetworkAttachmentConfig, PortConfig, PortStatus
 from swarmlab.api.nodes import (
     EngineDescription,
@@ -194,6 +207,18 @@ from swarmlab.api.objects import (
 )
 from swarmlab.api.placement import Placement, PlacementPreference, Platform, SpreadOver
 from swarmlab.api.policies import JobStatus, RestartPolicy, UpdateConfig, UpdateStatus
+from swarmlab.api.quantities import (
+    format_bytes,
+    format_cpus,
+    format_duration,
+    format_generic_resources,
+    generic_amount,
+    generic_unit,
+    parse_bytes,
+    parse_cpus,
+    parse_duration,
+    parse_generic_resources,
+)
 from swarmlab.api.resources import (
     DiscreteGenericResource,
     GenericResource,
@@ -326,6 +351,7 @@ __all__ = [
     "ManagerStatus",
     "Membership",
     "Meta",
+    "Mode",
     "Mount",
     "MountConsistency",
     "MountType",
@@ -457,6 +483,30 @@ __all__ = [
     "after",
     "base36",
     "between",
+    "defaults",
+    "format_bytes",
+    "format_cpus",
+    "format_duration",
+    "format_generic_resources",
+    "generic_amount",
+    "generic_unit",
+    "heartbeat_period",
+    "is_dead",
+    "mode_of",
+    "name_of",
     "new_id",
+    "node_name",
+    "parse_bytes",
+    "parse_cpus",
+    "parse_duration",
+    "parse_generic_resources",
+    "restart_policy",
+    "rollback_config",
+    "runtime_of",
     "seconds",
+    "stop_grace_period",
+    "task_history_limit",
+    "task_name",
+    "update_config",
+    "with_defaults",
 ]

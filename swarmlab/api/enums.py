@@ -293,3 +293,8 @@ class WatchActionKind(Word):
     WATCH_ACTION_CREATE = 1
     WATCH_ACTION_UPDATE = 2
     WATCH_ACTION_REMOVE = 4
+
+
+def is_dead(state: TaskState) -> bool:
+    """A task in `state` has ended, in whatever way."""
+    return state > TaskState.RUNNING
