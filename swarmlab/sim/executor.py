@@ -1,0 +1,222 @@
+"""An executor that runs tasks as models: how long they take to start and to run, and how they fail."""
+
+import random
+from collections.abc import Callable, Mapping
+
+from msgspec import field
+
+from swarmlab.agent.exec import Execute, Executed, Interrupt, Operation
+from swarmlab.api import (
+    ContainerStatus,
+    Duration,
+    ExecutorError,
+    Instant,
+    Task,
+    TaskId,
+    Value,
+    after,
+    seconds,
+)
+from swarmlab.sim.chance import Spread, happens
+from swarmlab.sim.heap import Occurrence
+
+
+class TaskModel(Value, frozen=True, kw_only=True):
+    """How the tasks of a service behave."""
+
+    prepare: Spread = Spread(median=seconds(0.2), sigma=0.3)
+    start: Spread = Spread(median=seconds(0.1), sigma=0.3)
+    stop: Spread = Spread(median=seconds(0.1), sigma=0.3)
+    #: How long it runs; None: until it is stopped.
+    run: Spread | None = None
+    #: Exit code at the end of `run`.
+    exit_code: int = 0
+    #: Probabilities that a step fails for good.
+    prepare_fails: float = 0.0
+    start_fails: float = 0.0
+    #: Probability that a run ends at once with exit code 1.
+    run_fails: float = 0.0
+
+
+class ExecutorModel(Value, frozen=True, kw_only=True):
+    """How tasks behave, by the name of their service."""
+
+    default: TaskModel = TaskModel()
+    services: Mapping[str, TaskModel] = field(default_factory=dict)
+
+    def of(self, task: Task) -> TaskModel:
+        """The model of that task."""
+        return self.services.get(task.service_annotations.name, self.default)
+
+
+class _Run:
+    """A task on this node, as far as it came."""
+
+    def __init__(self) -> None:
+        self.prepared = False
+        self.started_at: Instant | None = None
+        self.ends_at: Instant | None = None
+        self.error: ExecutorError | None = None
+        self.over = False
+
+
+class SimExecutor:
+    """Executes the agent's steps in the time of `plan`, which may be virtual or real.
+
+    Tasks outlive the agent, as containers do, until `power_off`: a new agent on the same executor finds them again.
+    """
+
+    def __init__(
+        self,
+        clock: Callable[[], Instant],
+        plan: Callable[[Instant, Callable[[], None]], Occurrence],
+        rng: random.Random,
+        model: ExecutorModel,
+    ) -> None:
+        self._clock = clock
+        self._plan = plan
+        self._rng = rng
+        self._model = model
+        self._runs: dict[TaskId, _Run] = {}
+        self._in_hand: dict[TaskId, tuple[Execute, Occurrence | None]] = {}
+        self._answer: Callable[[Executed], None] = lambda _: None
+
+    def connect(self, answer: Callable[[Executed], None]) -> None:
+        """Give answers to this agent from now on; what an earlier one waited for is forgotten."""
+        for _, occurrence in self._in_hand.values():
+            if occurrence is not None:
+                occurrence.cancel()
+        self._in_hand.clear()
+        self._answer = answer
+
+    @property
+    def running(self) -> tuple[TaskId, ...]:
+        """What runs on this node now, sorted by id."""
+        return tuple(sorted(task for task, run in self._runs.items() if run.started_at is not None and not run.over))
+
+    def power_off(self) -> None:
+        """The node dies, and with it everything on it."""
+        self.connect(lambda _: None)
+        self._runs.clear()
+
+    def adopt(self, tasks: tuple[TaskId, ...]) -> None:
+        """Drop what no record speaks of."""
+        for task in sorted(self._runs.keys() - set(tasks)):
+            del self._runs[task]
+
+    def execute(self, effect: Execute) -> None:
+        """Take a step; `Executed` follows in its time."""
+        assert effect.task_id not in self._in_hand, f"two operations in hand for task {effect.task_id}"
+        model = self._model.of(effect.task)
+        match effect.operation:
+            case Operation.PREPARE:
+                self._prepare(effect, model)
+            case Operation.START:
+                self._start(effect, model)
+            case Operation.WAIT:
+                self._wait(effect)
+            case Operation.SHUTDOWN | Operation.TERMINATE:
+                self._stop(effect, model, forget=False)
+            case Operation.REMOVE:
+                self._stop(effect, model, forget=True)
+
+    def interrupt(self, effect: Interrupt) -> None:
+        """Break off the step in hand, if there is one."""
+        in_hand = self._in_hand.get(effect.task_id)
+        if in_hand is None:
+            return
+        execute, occurrence = in_hand
+        if occurrence is not None:
+            occurrence.cancel()
+        error = ExecutorError(f"{execute.operation.value} was interrupted", temporary=True)
+        self._finish_at(self._clock(), execute, lambda: error)
+
+    def _prepare(self, effect: Execute, model: TaskModel) -> None:
+        run = self._runs.setdefault(effect.task_id, _Run())
+        if run.prepared:
+            self._finish_at(self._clock(), effect, lambda: None)
+            return
+        span, fails = model.prepare.draw(self._rng), happens(self._rng, model.prepare_fails)
+
+        def end() -> ExecutorError | None:
+            if fails:
+                return ExecutorError("the model failed to prepare")
+            run.prepared = True
+            return None
+
+        self._finish_at(after(self._clock(), span), effect, end)
+
+    def _start(self, effect: Execute, model: TaskModel) -> None:
+        run = self._runs.get(effect.task_id)
+        if run is None or not run.prepared:
+            self._finish_at(self._clock(), effect, lambda: ExecutorError("not prepared on this node"))
+            return
+        if run.started_at is not None:
+            self._finish_at(self._clock(), effect, lambda: None)
+            return
+        span, fails = model.start.draw(self._rng), happens(self._rng, model.start_fails)
+        ends_early = happens(self._rng, model.run_fails)
+        length = model.run.draw(self._rng) if model.run is not None else None
+
+        def end() -> ExecutorError | None:
+            if fails:
+                return ExecutorError("the model failed to start", exit_code=1)
+            run.started_at = self._clock()
+            exit_code = 1 if ends_early else model.exit_code
+            ends_after: Duration | None = Duration(0) if ends_early else length
+            if ends_after is not None:
+                run.ends_at = after(run.started_at, ends_after)
+                if exit_code:
+                    run.error = ExecutorError(f"task: non-zero exit ({exit_code})", exit_code=exit_code)
+            return None
+
+        self._finish_at(after(self._clock(), span), effect, end)
+
+    def _wait(self, effect: Execute) -> None:
+        run = self._runs.get(effect.task_id)
+        if run is None or run.started_at is None:
+            self._finish_at(self._clock(), effect, lambda: ExecutorError("nothing runs, and no exit code is known"))
+        elif run.over:
+            self._finish_at(self._clock(), effect, lambda: run.error)
+        elif run.ends_at is None:
+            self._in_hand[effect.task_id] = (effect, None)
+        else:
+
+            def end() -> ExecutorError | None:
+                run.over = True
+                return run.error
+
+            self._finish_at(run.ends_at, effect, end)
+
+    def _stop(self, effect: Execute, model: TaskModel, *, forget: bool) -> None:
+        run = self._runs.get(effect.task_id)
+        runs = run is not None and run.started_at is not None and not run.over
+        span = model.stop.draw(self._rng) if runs and effect.operation is not Operation.TERMINATE else Duration(0)
+
+        def end() -> ExecutorError | None:
+            if run is not None and not run.over:
+                run.over = True
+                run.error = ExecutorError("task: non-zero exit (143)", exit_code=143)
+            if forget:
+                self._runs.pop(effect.task_id, None)
+            return None
+
+        self._finish_at(after(self._clock(), span), effect, end)
+
+    def _finish_at(self, at: Instant, effect: Execute, end: Callable[[], ExecutorError | None]) -> None:
+        def finish() -> None:
+            del self._in_hand[effect.task_id]
+            error = end()
+            self._answer(
+                Executed(
+                    effect.task_id,
+                    effect.operation,
+                    error,
+                    ContainerStatus(
+                        container_id=f"sim-{effect.task_id}",
+                        exit_code=(error.exit_code or 0) if error is not None else 0,
+                    ),
+                )
+            )
+
+        self._in_hand[effect.task_id] = (effect, self._plan(at, finish))

@@ -1,0 +1,247 @@
+"""A simulated cluster: the manager and the workers of a live one, on a heap, a modelled wire and modelled tasks."""
+
+import random
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
+
+import msgspec
+
+from swarmlab.agent.exec import Described, Kept, Persist
+from swarmlab.api import (
+    ClusterId,
+    Duration,
+    Instant,
+    NodeDescription,
+    NodeId,
+    NotFound,
+    TaskId,
+    Value,
+    after,
+    between,
+    seconds,
+)
+from swarmlab.component import derived_rng
+from swarmlab.node import (
+    Manager,
+    ManagerConfig,
+    Ports,
+    Worker,
+    WorkerConfig,
+    WorkerPorts,
+    admit_worker,
+    found_cluster,
+)
+from swarmlab.node.manager import Request
+from swarmlab.plugin import Host
+from swarmlab.sim.executor import ExecutorModel, SimExecutor
+from swarmlab.sim.heap import Heap, HeapTimers
+from swarmlab.sim.network import Network, NetworkModel
+from swarmlab.store import CommitAtOnce, Snapshot
+
+T = TypeVar("T")
+
+
+class WorldConfig(Value, frozen=True, kw_only=True):
+    """What a simulated cluster is made of; with the same values it does the same things."""
+
+    seed: int = 0
+    heartbeat: Duration = seconds(5)
+    history: int = 5
+    debounce: Duration = Duration(50_000_000)
+    settle: Duration = seconds(1)
+    network: NetworkModel = NetworkModel()
+    tasks: ExecutorModel = ExecutorModel()
+
+
+class LogLine(Value, frozen=True, kw_only=True):
+    """One record: what a part decided or saw, with the virtual time since the start."""
+
+    at: Duration
+    component: str
+    event: str
+    fields: Mapping[str, Any]
+
+    def encode(self) -> bytes:
+        """The line as JSON, keys in a fixed order, without a line end."""
+        return msgspec.json.encode(
+            {"at": self.at, "component": self.component, "event": self.event, **self.fields}, order="deterministic"
+        )
+
+
+class SimWorker:
+    """A node: its modelled machine, the records on its disk, and the life of its agent, if it has one now."""
+
+    def __init__(self, name: str, node_id: NodeId, description: NodeDescription, executor: SimExecutor) -> None:
+        self.name = name
+        self.node_id = node_id
+        self.description = description
+        self.executor = executor
+        self.disk: dict[TaskId, Kept] = {}
+        self.agent: Worker | None = None
+        self.timers: list[HeapTimers] = []
+
+
+class World:
+    """A cluster in virtual time. `run_for` lets time pass; everything else happens at the present instant."""
+
+    def __init__(self, config: WorldConfig, host: Host) -> None:
+        self.config = config
+        self.heap = Heap()
+        self.log: list[LogLine] = []
+        #: Called with the snapshot after each commit, to check what must always hold.
+        self.on_commit: list[Callable[[Snapshot], None]] = []
+        self._by_name: dict[str, SimWorker] = {}
+        self._by_id: dict[str, SimWorker] = {}
+        self.network = Network(
+            self.heap,
+            self._rng("network"),
+            config.network,
+            to_manager=self._manager_receives,
+            to_worker=self._worker_receives,
+            broken=self._connection_broke,
+        )
+        self.manager = Manager(
+            ManagerConfig(seed=config.seed, debounce=config.debounce, settle=config.settle),
+            host,
+            Ports(
+                clock=self.heap.clock,
+                timers=lambda fire: HeapTimers(self.heap, fire),
+                send=lambda to, message, call: self.network.send(to, "worker", message, call),
+                record=self._record,
+            ),
+            CommitAtOnce(),
+        )
+        self.manager.store.watch(None, lambda event: [check(event.view) for check in self.on_commit] and None)
+        self.cluster_id: ClusterId = self.request(
+            lambda view, ids, _: found_cluster(view, ids, heartbeat=config.heartbeat, history=config.history)
+        )
+        self.manager.lead()
+
+    @property
+    def view(self) -> Snapshot:
+        """The committed state."""
+        return self.manager.view
+
+    @property
+    def elapsed(self) -> Duration:
+        """Virtual time since the start."""
+        return between(self.heap.start, self.heap.now)
+
+    @property
+    def workers(self) -> tuple[SimWorker, ...]:
+        """All of them, by name."""
+        return tuple(self._by_name[name] for name in sorted(self._by_name))
+
+    def worker(self, name: str) -> SimWorker:
+        """The worker of that name.
+
+        Raises:
+            NotFound: There is none.
+        """
+        if name not in self._by_name:
+            raise NotFound(f"worker {name!r} not found; there are {', '.join(sorted(self._by_name)) or 'none'}")
+        return self._by_name[name]
+
+    def request(self, request: Request[T]) -> T:
+        """Have the manager commit what a client asks for; its answer. Raises what the client would get."""
+        answers: list[tuple[T | None, Exception | None]] = []
+        self.manager.mutate(request, lambda answer, error: answers.append((answer, error)))
+        [(answer, error)] = answers
+        if error is not None:
+            raise error
+        assert answer is not None
+        return answer
+
+    def run_for(self, span: Duration) -> None:
+        """Let that much time pass."""
+        self.heap.run_until(after(self.heap.now, span))
+
+    def add_worker(self, name: str, description: NodeDescription) -> SimWorker:
+        """A new node joins and starts."""
+        assert name not in self._by_name, f"two workers named {name}"
+        node_id = self.request(lambda view, ids, _: admit_worker(view, name, ids))
+        rng = self._rng(f"executor/{name}")
+        executor = SimExecutor(self.heap.clock, self.heap.at, rng, self.config.tasks)
+        worker = SimWorker(name, node_id, description, executor)
+        self._by_name[name] = self._by_id[node_id] = worker
+        self.start_worker(name)
+        return worker
+
+    def start_worker(self, name: str) -> None:
+        """Start the agent of a node that is off: with its disk, and with its tasks where they outlived the agent."""
+        worker = self.worker(name)
+        assert worker.agent is None, f"worker {name} runs already"
+
+        def timers(fire: Callable[[str, str], None]) -> HeapTimers:
+            worker.timers.append(HeapTimers(self.heap, fire))
+            return worker.timers[-1]
+
+        agent = Worker(
+            WorkerConfig(node_id=worker.node_id, hostname=name, seed=self.config.seed),
+            Ports(
+                clock=self.heap.clock,
+                timers=timers,
+                send=lambda _, message, call: self.network.send(worker.node_id, "manager", message, call),
+                record=lambda component, event, fields: self._record(f"{component}/{name}", event, fields),
+            ),
+            WorkerPorts(
+                execute=worker.executor.execute,
+                interrupt=worker.executor.interrupt,
+                describe=lambda: agent.post(Described(worker.description)),
+                configure=lambda _: None,
+                persist=lambda effect: _persist(worker, effect),
+                retire=lambda: self.kill_worker(name),
+            ),
+        )
+        worker.agent = agent
+        worker.executor.connect(agent.post)
+        worker.executor.adopt(tuple(sorted(worker.disk)))
+        agent.start([worker.disk[task] for task in sorted(worker.disk)])
+
+    def kill_worker(self, name: str, *, tasks_too: bool = True) -> None:
+        """The node loses power, or with `tasks_too` False only its agent is killed. The manager learns it by silence."""
+        worker = self.worker(name)
+        worker.agent = None
+        for timers in worker.timers:
+            timers.close()
+        worker.timers.clear()
+        if tasks_too:
+            worker.executor.power_off()
+        else:
+            worker.executor.connect(lambda _: None)
+        self.network.break_connection(worker.node_id, ends=())
+
+    def change_description(self, name: str, description: NodeDescription) -> None:
+        """The machine changes (memory, labels of its engine); its agent finds out when it next looks."""
+        self.worker(name).description = description
+
+    def _rng(self, name: str) -> random.Random:
+        return derived_rng(self.config.seed, name)
+
+    def _record(self, component: str, event: str, fields: Mapping[str, Any]) -> None:
+        self.log.append(LogLine(at=self.elapsed, component=component, event=event, fields=fields))
+
+    def _manager_receives(self, node: str, message: Any, call: int) -> None:
+        self.manager.receive(node, message, call)
+
+    def _worker_receives(self, node: str, message: Any, call: int) -> None:
+        agent = self._by_id[node].agent
+        if agent is not None:
+            agent.receive(message, call)
+
+    def _connection_broke(self, node: str, end: str) -> None:
+        if end == "manager":
+            self.manager.disconnected(node)
+            return
+        agent = self._by_id[node].agent
+        if agent is not None:
+            agent.disconnected()
+
+
+def _persist(worker: SimWorker, effect: Persist) -> None:
+    if effect.kept is None:
+        worker.disk.pop(effect.task_id, None)
+    else:
+        worker.disk[effect.task_id] = effect.kept
+
+
