@@ -1,1 +1,103 @@
-"""Card to come."""
+"""All that a plugin author imports.
+
+Duty: hookspecs, views, decisions, the base of strategies, and the host that loads, asks and checks them.
+Takes: names of strategies and plugins, groups of equal tasks, views of the cluster.
+Gives: checked refusals, scores, terms, plans and moves, each with the name of who said it.
+Never: writes to the store, or lets a plugin do so.
+
+`from swarmlab.plugin import Strategy, hookimpl` and so on; the modules below are an inner matter.
+"""
+
+from swarmlab.api import (
+    HOUR,
+    MINUTE,
+    SECOND,
+    Availability,
+    Duration,
+    Instant,
+    NodeId,
+    NodeRole,
+    NodeState,
+    NotFound,
+    PluginError,
+    ServiceId,
+    Shortage,
+    StrategyInfo,
+    TaskId,
+    TaskSpec,
+    TaskState,
+    UnknownPlugin,
+)
+from swarmlab.plugin.arrays import Counts, Flags, Floats, Ints, Texts, sealed
+from swarmlab.plugin.decisions import (
+    Decision,
+    Kept,
+    Move,
+    Moves,
+    Placement,
+    Plan,
+    Refusals,
+    Scores,
+    Term,
+    Terms,
+    Trigger,
+)
+from swarmlab.plugin.filling import filled, levelled
+from swarmlab.plugin.groups import Group, Reservation
+from swarmlab.plugin.hookspecs import hookimpl, hookspec
+from swarmlab.plugin.nodes import NodeTable, NodeView
+from swarmlab.plugin.options import Option
+from swarmlab.plugin.strategy import API, Strategy
+from swarmlab.plugin.views import ClusterView, ServiceView, TaskView
+
+__all__ = [
+    "API",
+    "HOUR",
+    "MINUTE",
+    "SECOND",
+    "Availability",
+    "ClusterView",
+    "Counts",
+    "Decision",
+    "Duration",
+    "Flags",
+    "Floats",
+    "Group",
+    "Instant",
+    "Ints",
+    "Kept",
+    "Move",
+    "Moves",
+    "NodeId",
+    "NodeRole",
+    "NodeState",
+    "NodeTable",
+    "NodeView",
+    "NotFound",
+    "Option",
+    "Placement",
+    "Plan",
+    "PluginError",
+    "Refusals",
+    "Reservation",
+    "Scores",
+    "ServiceId",
+    "ServiceView",
+    "Shortage",
+    "Strategy",
+    "StrategyInfo",
+    "TaskId",
+    "TaskSpec",
+    "TaskState",
+    "TaskView",
+    "Term",
+    "Terms",
+    "Texts",
+    "Trigger",
+    "UnknownPlugin",
+    "filled",
+    "hookimpl",
+    "hookspec",
+    "levelled",
+    "sealed",
+]
