@@ -219,6 +219,7 @@ from swarmlab.api.quantities import (
     parse_duration,
     parse_generic_resources,
 )
+from swarmlab.api.references import configs_of, secrets_of
 from swarmlab.api.resources import (
     DiscreteGenericResource,
     GenericResource,
@@ -483,6 +484,7 @@ __all__ = [
     "after",
     "base36",
     "between",
+    "configs_of",
     "defaults",
     "format_bytes",
     "format_cpus",
@@ -504,6 +506,7 @@ __all__ = [
     "rollback_config",
     "runtime_of",
     "seconds",
+    "secrets_of",
     "stop_grace_period",
     "task_history_limit",
     "task_name",
