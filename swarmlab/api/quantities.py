@@ -138,15 +138,9 @@ def parse_generic_resources(text: str) -> tuple[GenericResource, ...]:
             raise InvalidSpec(f"{text!r}, wanted: either a number or names for {kind}")
         if len(set(names)) != len(names):
             raise InvalidSpec(f"{text!r}, wanted: each name of {kind} once")
-    return tuple(
-        resource
-        for kind in sorted({*amounts, *units})
-        for resource in (
-            [generic_amount(kind, amounts[kind])]
-            if kind in amounts
-            else [generic_unit(kind, name) for name in units[kind]]
-        )
-    )
+    resources = [generic_amount(kind, value) for kind, value in amounts.items()]
+    resources += [generic_unit(kind, name) for kind, names in units.items() for name in names]
+    return tuple(sorted(resources, key=_kind_of))
 
 
 def format_generic_resources(resources: Iterable[GenericResource]) -> str:
@@ -167,6 +161,11 @@ def generic_amount(kind: str, value: int) -> GenericResource:
 def generic_unit(kind: str, name: str) -> GenericResource:
     """One named unit of a generic resource."""
     return GenericResource(named_resource_spec=NamedGenericResource(kind, name))
+
+
+def _kind_of(resource: GenericResource) -> str:
+    item = resource.named_resource_spec or resource.discrete_resource_spec
+    return item.kind if item is not None else ""
 
 
 def _decimal(number: int, one: int) -> str:
