@@ -1,1 +1,36 @@
-"""Card to come."""
+"""The simulated world: the same cluster in virtual time.
+
+Duty: virtual time, a modelled wire, modelled tasks; scenarios, and checkers of what must always hold.
+Takes: a configuration with a seed, or a scenario file; a plugin host.
+Gives: worlds that run on the parts of `node/`; decision logs that are the same for the same seed.
+Never: reads a clock, waits, or draws from a generator that does not derive from the seed.
+"""
+
+from swarmlab.sim.checkers import InvariantBroken, check_commit, check_converged
+from swarmlab.sim.executor import ExecutorModel, SimExecutor, TaskModel
+from swarmlab.sim.heap import Heap, HeapTimers
+from swarmlab.sim.network import Network, NetworkModel
+from swarmlab.sim.run import ScenarioResult, run_scenario, running_by_node
+from swarmlab.sim.scenario import Scenario, load_scenario
+from swarmlab.sim.world import LogLine, World, WorldConfig
+
+__all__ = [
+    "ExecutorModel",
+    "Heap",
+    "HeapTimers",
+    "InvariantBroken",
+    "LogLine",
+    "Network",
+    "NetworkModel",
+    "Scenario",
+    "ScenarioResult",
+    "SimExecutor",
+    "TaskModel",
+    "World",
+    "WorldConfig",
+    "check_commit",
+    "check_converged",
+    "load_scenario",
+    "run_scenario",
+    "running_by_node",
+]

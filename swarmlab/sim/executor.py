@@ -39,14 +39,16 @@ class TaskModel(Value, frozen=True, kw_only=True):
 
 
 class ExecutorModel(Value, frozen=True, kw_only=True):
-    """How tasks behave, by the name of their service."""
+    """How tasks behave, by the name and the image of their service."""
 
     default: TaskModel = TaskModel()
-    services: Mapping[str, TaskModel] = field(default_factory=dict)
+    #: {(service name, image): model}
+    versions: Mapping[tuple[str, str], TaskModel] = field(default_factory=dict)
 
     def of(self, task: Task) -> TaskModel:
         """The model of that task."""
-        return self.services.get(task.service_annotations.name, self.default)
+        image = task.spec.container.image if task.spec.container is not None else ""
+        return self.versions.get((task.service_annotations.name, image), self.default)
 
 
 class _Run:

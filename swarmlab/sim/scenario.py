@@ -170,6 +170,7 @@ class ServiceEntry(_Entry, frozen=True, kw_only=True):
     restart: RestartEntry = RestartEntry()
     update: UpdateEntry | None = None
     rollback: UpdateEntry | None = None
+    #: How the tasks of this image behave, where they differ from the others.
     tasks: TaskEntry | None = None
 
     def spec(self, name: str) -> ServiceSpec:
@@ -310,12 +311,14 @@ class Scenario(_Entry, frozen=True, kw_only=True):
 
     def executor(self) -> ExecutorModel:
         """The models of its tasks, those of services deployed later included."""
-        entries = dict(self.services)
+        entries = list(self.services.items())
         for event in self.events:
-            entries |= dict(event.deploy or {}) | dict(event.update or {})
+            entries += [*(event.deploy or {}).items(), *(event.update or {}).items()]
         return ExecutorModel(
             default=self.tasks.model(),
-            services={name: entry.tasks.model() for name, entry in entries.items() if entry.tasks is not None},
+            versions={
+                (name, entry.image): entry.tasks.model() for name, entry in entries if entry.tasks is not None
+            },
         )
 
 
