@@ -1,7 +1,7 @@
 """Cluster state: one version after another.
 
-Duty: snapshots with indexes and finders, transactions and their rules, change lists, watches, the Proposer port, the bytes
-of log entries and snapshots.
+Duty: snapshots with indexes and finders, transactions and their rules, change lists, watches, the Proposer port, the
+bytes of log entries and snapshots.
 Takes: `Changes` from any part, the time, and a proposer's word that an entry is final.
 Gives: `Snapshot`s that never change, `Led` and `Committed` for the parts, an `Outcome` for who proposed.
 Never: writes a file, waits, or lets an object be changed in place.

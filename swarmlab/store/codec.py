@@ -12,7 +12,7 @@ import msgspec
 
 from swarmlab.api import KINDS, Change, ChangeKind, StateError, StoreObject
 from swarmlab.store.snapshot import EMPTY, Snapshot
-from swarmlab.store.transaction import advanced
+from swarmlab.store.succession import advanced
 
 #: Form of the bytes; a reader refuses those of a later one.
 SCHEMA = 1
@@ -66,10 +66,10 @@ def replayed(snapshot: Snapshot, data: bytes) -> tuple[Snapshot, tuple[Change, .
 def _change(snapshot: Snapshot, kind: ChangeKind, word: str, body: msgspec.Raw) -> Change:
     of_kind = _kind_of(word)
     if kind == ChangeKind.REMOVED:
-        id = _TEXT.decode(body)
-        gone = snapshot.get(of_kind, id)
+        key = _TEXT.decode(body)
+        gone = snapshot.get(of_kind, key)
         if gone is None:
-            raise StateError(f"the log removes {word} {id}, which version {snapshot.version} does not have")
+            raise StateError(f"the log removes {word} {key}, which version {snapshot.version} does not have")
         return Change(kind, gone)
     obj = _OBJECTS[of_kind].decode(body)
     old = snapshot.get(of_kind, obj.id)

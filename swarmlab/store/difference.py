@@ -14,8 +14,8 @@ def difference(before: Snapshot, after: Snapshot) -> tuple[Change, ...]:
         new: Any = after.table(kind).objects
         if old is new:
             continue
-        for id in sorted({*old, *new}):
-            was, now = old.get(id), new.get(id)
+        for key in sorted({*old, *new}):
+            was, now = old.get(key), new.get(key)
             if was is None:
                 changes.append(Change(ChangeKind.CREATED, now))
             elif now is None:

@@ -6,7 +6,7 @@ from swarmlab.store.snapshot import Snapshot
 
 
 class Led(Event, frozen=True):
-    """This manager leads from now on; what a part knew of an earlier term is void."""
+    """Leadership began here and now; what a part knew of an earlier term is void."""
 
     view: Snapshot
 
@@ -21,9 +21,9 @@ class Committed(Event, frozen=True):
 class Outcome(Value, frozen=True, gc=True):
     """The end of a proposal.
 
-    Without `error`: `version` is that of its last commit, or of the view when nothing was to be committed, and the groups
-    in `refused` were not taken. With `error`: nothing was committed, for sure (ProposalDropped, NotLeader, TooLarge), or
-    perhaps all or a part of it was (ProposalUnknown).
+    Without `error`: `version` is that of its last commit, or of the view when nothing was to be committed, and the
+    groups in `refused` were not taken. With `error`: nothing was committed, for sure (ProposalDropped, NotLeader,
+    TooLarge), or perhaps all or a part of it was (ProposalUnknown).
     """
 
     version: int = 0

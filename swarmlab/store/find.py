@@ -185,7 +185,7 @@ By = (
 _EVERY = frozenset(KINDS)
 _TASKS = frozenset({Task})
 _NODES = frozenset({Node})
-_WORKLOADS = frozenset({Task, Service})
+_WORKLOADS: frozenset[type[StoreObject]] = frozenset({Task, Service})
 _VOLUMES = frozenset({Volume})
 
 #: {finder: kinds that can be asked for by it}
@@ -220,7 +220,9 @@ def found(view: "Snapshot", kind: type[T], by: By) -> tuple[T, ...]:
         InvalidSpec: The finder does not fit the kind.
     """
     if kind not in FITS[type(by)]:
-        raise InvalidSpec(f"{type(by).__name__} does not find objects of the kind {KINDS[kind]}")
+        raise InvalidSpec(
+            f"{type(by).__name__} does not find objects of the kind {KINDS[cast(type[StoreObject], kind)]}"
+        )
     indexed = _indexed(view, kind, by)
     if indexed is not None:
         return cast(tuple[T, ...], tuple(indexed))

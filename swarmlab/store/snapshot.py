@@ -27,6 +27,9 @@ from swarmlab.store.table import EMPTY_INDEX, Index, Table, ordered, rows_of
 
 T = TypeVar("T", bound=StoreObject)
 
+#: {kind: its table}; all kinds are there.
+Tables = dict[type[Any], Table[Any]]
+
 #: Name of the one cluster object.
 DEFAULT_CLUSTER = "default"
 
@@ -44,7 +47,7 @@ class Snapshot:
     def __init__(
         self,
         version: int = 0,
-        tables: dict[type[StoreObject], Table[Any]] | None = None,
+        tables: Tables | None = None,
         by_service: Index = EMPTY_INDEX,
         by_node: Index = EMPTY_INDEX,
         by_slot: Index = EMPTY_INDEX,
@@ -62,37 +65,37 @@ class Snapshot:
         #: {lower-case host name: node ids}
         self._hostnames = hostnames
 
-    def get(self, kind: type[T], id: str) -> T | None:
+    def get(self, kind: type[T], object_id: str) -> T | None:
         """The object of that kind and id."""
-        return cast(T | None, self._tables[kind].objects.get(id))
+        return cast(T | None, self._tables[kind].objects.get(object_id))
 
-    def node(self, id: NodeId) -> Node | None:
+    def node(self, node_id: NodeId) -> Node | None:
         """The node of that id."""
-        return cast(Node | None, self._tables[Node].objects.get(id))
+        return cast(Node | None, self._tables[Node].objects.get(node_id))
 
-    def service(self, id: ServiceId) -> Service | None:
+    def service(self, service_id: ServiceId) -> Service | None:
         """The service of that id."""
-        return cast(Service | None, self._tables[Service].objects.get(id))
+        return cast(Service | None, self._tables[Service].objects.get(service_id))
 
-    def task(self, id: TaskId) -> Task | None:
+    def task(self, task_id: TaskId) -> Task | None:
         """The task of that id."""
-        return cast(Task | None, self._tables[Task].objects.get(id))
+        return cast(Task | None, self._tables[Task].objects.get(task_id))
 
-    def network(self, id: NetworkId) -> Network | None:
+    def network(self, network_id: NetworkId) -> Network | None:
         """The network of that id."""
-        return cast(Network | None, self._tables[Network].objects.get(id))
+        return cast(Network | None, self._tables[Network].objects.get(network_id))
 
-    def secret(self, id: SecretId) -> Secret | None:
+    def secret(self, secret_id: SecretId) -> Secret | None:
         """The secret of that id."""
-        return cast(Secret | None, self._tables[Secret].objects.get(id))
+        return cast(Secret | None, self._tables[Secret].objects.get(secret_id))
 
-    def config(self, id: ConfigId) -> Config | None:
+    def config(self, config_id: ConfigId) -> Config | None:
         """The config of that id."""
-        return cast(Config | None, self._tables[Config].objects.get(id))
+        return cast(Config | None, self._tables[Config].objects.get(config_id))
 
-    def volume(self, id: VolumeId) -> Volume | None:
+    def volume(self, volume_id: VolumeId) -> Volume | None:
         """The cluster volume of that id."""
-        return cast(Volume | None, self._tables[Volume].objects.get(id))
+        return cast(Volume | None, self._tables[Volume].objects.get(volume_id))
 
     def cluster(self) -> Cluster | None:
         """The one cluster object; None before the cluster is founded."""
@@ -155,8 +158,8 @@ class Snapshot:
         if kind in (Node, Task, Resource):
             return next(iter(found(self, kind, ByName(name))), None)
         table = self._tables[kind]
-        id = table.names.get(name.lower())
-        return None if id is None else cast(T, table.objects[id])
+        holder = table.names.get(name.lower())
+        return None if holder is None else cast(T, table.objects[holder])
 
     def find(self, kind: type[T], *by: By) -> tuple[T, ...]:
         """The objects of that kind that any of the finders names, each once; none where there is no finder.
@@ -167,7 +170,7 @@ class Snapshot:
         if len(by) == 1:
             return found(self, kind, by[0])
         union = {obj.id: obj for finder in by for obj in found(self, kind, finder)}
-        return tuple(union[id] for id in sorted(union))
+        return tuple(union[key] for key in sorted(union))
 
     def nodes_called(self, hostname: str) -> tuple[Node, ...]:
         """All nodes of that host name, whatever the case."""

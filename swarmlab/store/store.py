@@ -2,6 +2,7 @@
 
 from collections import deque
 from collections.abc import Callable, Sequence
+from functools import partial
 
 from swarmlab.api import (
     Action,
@@ -122,7 +123,7 @@ class Store:
             self._head = entries[-1].view
             for step, entry in zip(steps, entries, strict=True):
                 if not step.settled:
-                    self._proposer.propose(entry, lambda error, step=step: self._answer(step, error))
+                    self._proposer.propose(entry, partial(self._answer, step))
         self._tell()
 
     def _entries(self, groups: Sequence[Sequence[Action]]) -> tuple[list[Entry], tuple[Refused, ...]]:

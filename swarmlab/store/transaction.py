@@ -18,7 +18,6 @@ from swarmlab.api import (
     InvalidSpec,
     Meta,
     NameConflict,
-    Node,
     NotFound,
     OutOfSequence,
     Precondition,
@@ -26,19 +25,16 @@ from swarmlab.api import (
     Resource,
     StoreObject,
     SwarmlabError,
-    Task,
     Unsupported,
     Update,
     Version,
-    name_of,
-    node_name,
 )
 from swarmlab.store.snapshot import Snapshot
-from swarmlab.store.table import Moves, Table
+from swarmlab.store.succession import advanced, has_unique_names, name_key
+from swarmlab.store.table import Table
 
 _replace = msgspec.structs.replace
-#: Kinds of which several objects may have one name.
-_NAMELESS = (Node, Task)
+_ABSENT = object()
 
 
 class Applied(NamedTuple):
@@ -72,17 +68,9 @@ def apply(snapshot: Snapshot, groups: Sequence[Sequence[Action]], now: Instant, 
         error = work.take(group)
         if error is not None:
             refused.append(Refused(number, error))
-    after, changes = work.finish()
+    changes = work.changes()
+    after = advanced(snapshot, changes, version) if changes else snapshot
     return Applied(after, changes, tuple(refused))
-
-
-def name_key(obj: StoreObject) -> str:
-    """Under what an object's name is unique in its table; empty for what has no name, which never clashes.
-
-    Names of resources are unique among those of one extension.
-    """
-    name = name_of(obj).lower()
-    return f"{obj.kind.lower()}\0{name}" if name and isinstance(obj, Resource) else name
 
 
 class _Touched(NamedTuple):
@@ -106,14 +94,14 @@ class _Draft:
         self.table = table
         self.objects = table.objects
         self.names = table.names
-        self.unique = kind not in _NAMELESS
+        self.unique = has_unique_names(kind)
         self.touched: dict[str, _Touched] = {}
         #: {name key: its holder now, None for nobody}
         self.claims: dict[str, str | None] = {}
 
-    def current(self, id: str) -> Any:
-        touched = self.touched.get(id)
-        return self.objects.get(id) if touched is None else touched.new
+    def current(self, key: str) -> Any:
+        touched = self.touched.get(key)
+        return self.objects.get(key) if touched is None else touched.new
 
     def holder(self, key: str) -> str | None:
         return self.claims[key] if key in self.claims else self.names.get(key)
@@ -160,53 +148,53 @@ class _Transaction:
 
     def _create(self, obj: StoreObject) -> None:
         draft = self._draft(type(obj))
-        id = obj.id
-        if not id:
+        key = obj.id
+        if not key:
             raise InvalidSpec(f"a {KINDS[type(obj)]} needs an id")
-        touched = draft.touched.get(id)
-        old = draft.objects.get(id) if touched is None else touched.new
+        touched = draft.touched.get(key)
+        old = draft.objects.get(key) if touched is None else touched.new
         if old is not None:
-            raise AlreadyExists(f"{KINDS[type(obj)]} {id} exists")
+            raise AlreadyExists(f"{KINDS[type(obj)]} {key} exists")
         if draft.unique:
             self._check_kind(obj)
-            self._rename(draft, id, "", name_key(obj))
+            self._rename(draft, key, "", name_key(obj))
         stamped = _replace(obj, meta=Meta(self._stamp, self._now, self._now))
-        self._write(draft, id, _Touched(None if touched is None else touched.old, stamped, obj.meta.version.index))
+        self._write(draft, key, _Touched(None if touched is None else touched.old, stamped, obj.meta.version.index))
 
     def _update(self, obj: StoreObject) -> None:
         draft = self._draft(type(obj))
-        id = obj.id
-        touched = draft.touched.get(id)
+        key = obj.id
+        touched = draft.touched.get(key)
         if touched is None:
-            old = current = draft.objects.get(id)
+            old = current = draft.objects.get(key)
             read = -1 if current is None else current.meta.version.index
         else:
             old, current, read = touched
         if current is None:
-            raise NotFound(f"{KINDS[type(obj)]} {id} not found")
+            raise NotFound(f"{KINDS[type(obj)]} {key} not found")
         if obj.meta.version.index != read:
             raise OutOfSequence(
-                f"{KINDS[type(obj)]} {id} is at version {read}, the update was made from {obj.meta.version.index}"
+                f"{KINDS[type(obj)]} {key} is at version {read}, the update was made from {obj.meta.version.index}"
             )
         if draft.unique:
             if type(obj) is Extension:
-                raise Unsupported(f"extension {id} cannot be changed; extensions are immutable")
+                raise Unsupported(f"extension {key} cannot be changed; extensions are immutable")
             self._check_kind(obj)
-            self._rename(draft, id, name_key(current), name_key(obj))
+            self._rename(draft, key, name_key(current), name_key(obj))
         stamped = _replace(obj, meta=self._meta(current.meta.created_at))
-        self._write(draft, id, _Touched(old, stamped, read))
+        self._write(draft, key, _Touched(old, stamped, read))
 
-    def _delete(self, kind: type[StoreObject], id: str) -> None:
+    def _delete(self, kind: type[StoreObject], key: str) -> None:
         draft = self._draft(kind)
-        touched = draft.touched.get(id)
-        current = draft.objects.get(id) if touched is None else touched.new
+        touched = draft.touched.get(key)
+        current = draft.objects.get(key) if touched is None else touched.new
         if current is None:
-            raise NotFound(f"{KINDS[kind]} {id} not found")
+            raise NotFound(f"{KINDS[kind]} {key} not found")
         if kind is Extension:
             self._check_unused(current)
         if draft.unique:
-            self._rename(draft, id, name_key(current), "")
-        self._write(draft, id, _Touched(current if touched is None else touched.old, None, 0))
+            self._rename(draft, key, name_key(current), "")
+        self._write(draft, key, _Touched(current if touched is None else touched.old, None, 0))
 
     def _draft(self, kind: type[StoreObject]) -> _Draft:
         draft = self._drafts.get(kind)
@@ -221,14 +209,14 @@ class _Transaction:
             meta = self._metas[created_at] = Meta(self._stamp, created_at, self._now)
         return meta
 
-    def _write(self, draft: _Draft, id: str, touched: _Touched) -> None:
-        if id not in draft.touched:
-            self._order.append((draft, id))
+    def _write(self, draft: _Draft, key: str, touched: _Touched) -> None:
+        if key not in draft.touched:
+            self._order.append((draft, key))
         if self._undo is not None:
-            self._undo.append((draft.touched, id, draft.touched.get(id, _ABSENT)))
-        draft.touched[id] = touched
+            self._undo.append((draft.touched, key, draft.touched.get(key, _ABSENT)))
+        draft.touched[key] = touched
 
-    def _rename(self, draft: _Draft, id: str, before: str, after: str) -> None:
+    def _rename(self, draft: _Draft, key: str, before: str, after: str) -> None:
         """Give up the name `before` and take the name `after`; either may be empty."""
         if before == after:
             return
@@ -236,7 +224,7 @@ class _Transaction:
             holder = draft.holder(after)
             if holder is not None:
                 raise NameConflict(f"{KINDS[draft.kind]} name {after.rpartition(chr(0))[2]!r} is taken by {holder}")
-            self._claim(draft, after, id)
+            self._claim(draft, after, key)
         if before:
             self._claim(draft, before, None)
 
@@ -256,16 +244,16 @@ class _Transaction:
         """Refuse to delete an extension that has resources."""
         draft = self._draft(Resource)
         kind = extension.annotations.name.lower()
-        for id in sorted({*draft.table.ids(), *draft.touched}):
-            resource = draft.current(id)
+        for key in sorted({*draft.table.ids(), *draft.touched}):
+            resource = draft.current(key)
             if resource is not None and resource.kind.lower() == kind:
-                raise Precondition(f"extension {extension.annotations.name} is in use by resource {id}")
+                raise Precondition(f"extension {extension.annotations.name} is in use by resource {key}")
 
-    def finish(self) -> tuple[Snapshot, tuple[Change, ...]]:
-        """The snapshot after all groups taken, and what happened to each object."""
+    def changes(self) -> tuple[Change, ...]:
+        """What happened to each object, in the order of their first writing; nothing for those that came and went."""
         changes = []
-        for draft, id in self._order:
-            old, new, _ = draft.touched[id]
+        for draft, key in self._order:
+            old, new, _ = draft.touched[key]
             if old is None:
                 if new is not None:
                     changes.append(Change(ChangeKind.CREATED, new))
@@ -273,97 +261,4 @@ class _Transaction:
                 changes.append(Change(ChangeKind.REMOVED, old))
             else:
                 changes.append(Change(ChangeKind.UPDATED, new, old))
-        if not changes:
-            return self._snapshot, ()
-        return advanced(self._snapshot, changes, self._version), tuple(changes)
-
-
-_ABSENT = object()
-
-
-def advanced(snapshot: Snapshot, changes: Sequence[Change], version: int) -> Snapshot:
-    """The snapshot after changes that are known to fit it, at their cost; nothing is checked."""
-    by_kind: dict[type[StoreObject], list[Change]] = {}
-    for change in changes:
-        kind = type(change.object)
-        found = by_kind.get(kind)
-        if found is None:
-            by_kind[kind] = [change]
-        else:
-            found.append(change)
-    tables = {kind: snapshot.table(kind) for kind in KINDS}
-    for kind, of_kind in by_kind.items():
-        tables[kind] = _advanced_table(tables[kind], of_kind, unique=kind not in _NAMELESS)
-    by_service, by_node, by_slot, hostnames = snapshot.indexes()
-    if Task in by_kind:
-        services, nodes, slots = _task_moves(by_kind[Task])
-        by_service, by_node, by_slot = services.applied(by_service), nodes.applied(by_node), slots.applied(by_slot)
-    if Node in by_kind:
-        hostnames = _hostname_moves(by_kind[Node]).applied(hostnames)
-    return Snapshot(version, tables, by_service, by_node, by_slot, hostnames)
-
-
-def _advanced_table(table: Table[Any], changes: Sequence[Change], *, unique: bool) -> Table[Any]:
-    work = table.objects.mutate()
-    same_ids = True
-    for change in changes:
-        if change.kind == ChangeKind.REMOVED:
-            same_ids = False
-            del work[change.object.id]
-        else:
-            same_ids = same_ids and change.old is not None
-            work[change.object.id] = change.object
-    names = table.names
-    if unique:
-        spelled = names.mutate()
-        for change in changes:  # Names are given up before they are taken: two objects may have swapped theirs.
-            gone = change.object if change.kind == ChangeKind.REMOVED else change.old
-            if gone is not None and name_key(gone):
-                del spelled[name_key(gone)]
-        for change in changes:
-            if change.kind != ChangeKind.REMOVED and name_key(change.object):
-                spelled[name_key(change.object)] = change.object.id
-        names = spelled.finish()
-    return Table(work.finish(), names, table.known_ids() if same_ids else None)
-
-
-def _task_moves(changes: Sequence[Change]) -> tuple[Moves, Moves, Moves]:
-    services, nodes, slots = Moves(), Moves(), Moves()
-    for change in changes:
-        old: Any = change.object if change.kind == ChangeKind.REMOVED else change.old
-        new: Any = None if change.kind == ChangeKind.REMOVED else change.object
-        was_on = old.node_id if old is not None else ""
-        is_on = new.node_id if new is not None else ""
-        if was_on != is_on:
-            if was_on:
-                nodes.lose(was_on, old.id)
-            if is_on:
-                nodes.gain(is_on, new.id)
-        was_in = (old.service_id, old.slot) if old is not None else _NOWHERE
-        is_in = (new.service_id, new.slot) if new is not None else _NOWHERE
-        if was_in != is_in:
-            if was_in[0]:
-                services.lose(was_in[0], old.id)
-                slots.lose(was_in, old.id)
-            if is_in[0]:
-                services.gain(is_in[0], new.id)
-                slots.gain(is_in, new.id)
-    return services, nodes, slots
-
-
-_NOWHERE = ("", 0)
-
-
-def _hostname_moves(changes: Sequence[Change]) -> Moves:
-    moves = Moves()
-    for change in changes:
-        old: Any = change.object if change.kind == ChangeKind.REMOVED else change.old
-        new: Any = None if change.kind == ChangeKind.REMOVED else change.object
-        before = node_name(old).lower() if old is not None else ""
-        after = node_name(new).lower() if new is not None else ""
-        if before != after:
-            if before:
-                moves.lose(before, old.id)
-            if after:
-                moves.gain(after, new.id)
-    return moves
+        return tuple(changes)
