@@ -1,0 +1,147 @@
+"""The table of commands: their words, what they do in one line, and where their code is."""
+
+from collections.abc import Callable
+from importlib import import_module
+from typing import Any, NamedTuple
+
+from swarmlab.cli.exits import UsageError, near, quoted
+from swarmlab.cli.parser import Parser
+
+
+class Command(NamedTuple):
+    """One command. Its flags are declared by `<name>_arguments(parser)`, it is run by `<name>(options)`."""
+
+    words: str
+    summary: str
+    #: Module of the function that runs it.
+    module: str
+    #: Module of its flags, where that is another one.
+    flags_module: str = ""
+    #: Kind of object whose names complete its arguments, empty for none.
+    completes: str = ""
+
+    @property
+    def name(self) -> str:
+        """The function's name: the last word."""
+        return self.words.rpartition(" ")[2].replace("-", "_")
+
+    def declare(self, parser: Parser) -> None:
+        """Add this command's flags to `parser`."""
+        module = import_module(f"swarmlab.cli.{self.flags_module or self.module}")
+        getattr(module, f"{self.name}_arguments")(parser)
+
+    def function(self) -> Callable[..., Any]:
+        """The function that runs it, perhaps a coroutine function."""
+        found: Callable[..., Any] = getattr(import_module(f"swarmlab.cli.{self.module}"), self.name)
+        return found
+
+
+#: Groups in the order of the help text.
+GROUPS = {
+    "node": "Nodes of the cluster",
+    "service": "Services and their tasks",
+    "stack": "Stacks: services of one compose file",
+    "secret": "Secrets",
+    "config": "Configs",
+    "strategy": "Placement strategies",
+    "sim": "Simulated clusters",
+    "bench": "Benchmarks, as JSON",
+    "demo": "Stories to watch",
+}
+
+COMMANDS: tuple[Command, ...] = (
+    Command("run", "Start a cluster on this machine, in the foreground", "run", "run_arguments"),
+    Command("node ls", "List nodes", "node", "node_arguments"),
+    Command("node inspect", "Show nodes in full", "node", "node_arguments", "node"),
+    Command("node ps", "List the tasks on nodes", "node", "node_arguments", "node"),
+    Command("node update", "Change availability and labels of a node", "node", "node_arguments", "node"),
+    Command("node rm", "Remove nodes from the cluster", "node", "node_arguments", "node"),
+    Command("node stop", "Kill a worker of this machine's cluster", "node", "node_arguments", "node"),
+    Command("node start", "Revive a worker of this machine's cluster", "node", "node_arguments", "node"),
+    Command("service create", "Create a service", "service", "service_arguments"),
+    Command("service ls", "List services", "service_views", "service_arguments"),
+    Command("service ps", "List the tasks of services", "service_views", "service_arguments", "service"),
+    Command("service inspect", "Show services in full", "service_views", "service_arguments", "service"),
+    Command("service update", "Change a service", "service", "service_arguments", "service"),
+    Command("service scale", "Change how many tasks services have", "service", "service_arguments", "service"),
+    Command("service rollback", "Take a service back to its previous spec", "service", "service_arguments", "service"),
+    Command("service logs", "Show what tasks print", "logs", "logs", "service"),
+    Command("service rm", "Remove services", "service", "service_arguments", "service"),
+    Command("stack deploy", "Create or update the services of a compose file", "stack", "stack_arguments", "stack"),
+    Command("stack ls", "List stacks", "stack", "stack_arguments"),
+    Command("stack services", "List the services of a stack", "stack", "stack_arguments", "stack"),
+    Command("stack ps", "List the tasks of a stack", "stack", "stack_arguments", "stack"),
+    Command("stack rm", "Remove stacks", "stack", "stack_arguments", "stack"),
+    Command("secret create", "Create a secret from a file or standard input", "secret", "material_arguments"),
+    Command("secret ls", "List secrets", "secret", "material_arguments"),
+    Command("secret inspect", "Show secrets, without their data", "secret", "material_arguments", "secret"),
+    Command("secret rm", "Remove secrets", "secret", "material_arguments", "secret"),
+    Command("config create", "Create a config from a file or standard input", "config", "material_arguments"),
+    Command("config ls", "List configs", "config", "material_arguments"),
+    Command("config inspect", "Show configs in full", "config", "material_arguments", "config"),
+    Command("config rm", "Remove configs", "config", "material_arguments", "config"),
+    Command("events", "Show what the cluster decides and does", "events"),
+    Command("explain", "Say why a task is pending, or why it is where it is", "explain", "", "service"),
+    Command("status", "Show the cluster at a glance", "status"),
+    Command("strategy ls", "List the strategies that can be chosen", "strategy"),
+    Command("strategy show", "Show a strategy and its parameters", "strategy", "", "strategy"),
+    Command("sim run", "Run a scenario in a simulated cluster", "sim"),
+    Command("demo rejoin", "A node dies and returns: what each strategy makes of it", "demo"),
+    Command("bench scheduler", "Time the scheduler on a made-up cluster", "bench"),
+    Command("bench start", "Time tasks from create to running, beside the bare runtime", "bench"),
+    Command("completion", "Print the completion script of a shell", "completion"),
+)
+
+#: Other words for the last word of a command, as docker has them.
+ALIASES = {
+    "list": "ls",
+    "remove": "rm",
+    "up": "deploy",
+    "down": "rm",
+}
+
+BY_WORDS = {command.words: command for command in COMMANDS}
+
+
+def find(arguments: list[str]) -> tuple[Command | None, str, list[str]]:
+    """The command that `arguments` begin with, the group that was named, and the arguments left over.
+
+    No command and no group: nothing was named. No command but a group: the group's help is wanted.
+    """
+    if not arguments or arguments[0].startswith("-"):
+        return None, "", arguments
+    first, rest = arguments[0], arguments[1:]
+    if first in BY_WORDS:
+        return BY_WORDS[first], "", rest
+    if first not in GROUPS:
+        known = [*GROUPS, *(words for words in BY_WORDS if " " not in words)]
+        raise UsageError(f"unknown command {quoted(first)}{near(first, known)}", "swarmlab")
+    if not rest or rest[0].startswith("-"):
+        return None, first, rest
+    verb = ALIASES.get(rest[0], rest[0])
+    command = BY_WORDS.get(f"{first} {verb}")
+    if command is None:
+        known = [words.partition(" ")[2] for words in BY_WORDS if words.startswith(f"{first} ")]
+        raise UsageError(f"unknown command {quoted(f'{first} {rest[0]}')}{near(rest[0], known)}", f"swarmlab {first}")
+    return command, first, rest[1:]
+
+
+def group_help(group: str) -> str:
+    """The commands of one group, one a line."""
+    rows = [command for command in COMMANDS if command.words.startswith(f"{group} ")]
+    width = max(len(command.words) for command in rows)
+    lines = [f"  {command.words:<{width}}  {command.summary}" for command in rows]
+    return f"{GROUPS[group]}.\n\n" + "\n".join(lines) + f"\n\n'swarmlab {group} COMMAND --help' says more."
+
+
+def overview() -> str:
+    """All commands, one a line, grouped."""
+    singles = [command for command in COMMANDS if " " not in command.words]
+    lines = ["commands:"]
+    for group, title in GROUPS.items():
+        verbs = " | ".join(c.words.partition(" ")[2] for c in COMMANDS if c.words.startswith(f"{group} "))
+        lines.append(
+            f"  {group + ' ' + verbs:<66}  {title}" if len(verbs) < 58 else f"  {group} {verbs}\n{'':<70}{title}"
+        )
+    lines += [f"  {command.words:<66}  {command.summary}" for command in singles]
+    return "\n".join(lines)

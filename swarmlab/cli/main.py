@@ -1,0 +1,106 @@
+"""The entry point: finds the command, reads its flags, runs it, and ends with its exit code."""
+
+import asyncio
+import inspect
+import os
+import sys
+from collections.abc import Sequence
+
+from swarmlab.cli.commands import BY_WORDS, Command, find, group_help, overview
+from swarmlab.cli.exits import CommandError, Exit, UsageError, exit_of, exit_table
+from swarmlab.cli.parser import Parser
+
+_ABOUT = """A laboratory for cluster scheduling that is also a real cluster.
+
+Without a command, or with flags alone, `swarmlab` starts a cluster on this machine and shows it live.
+Everything else is typed in a second terminal."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; its exit code."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    try:
+        return int(_run(words))
+    except SystemExit as stop:  # argparse after --help
+        return stop.code if isinstance(stop.code, int) else Exit.OK
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return Exit.INTERRUPTED
+    except BrokenPipeError:
+        # The reader of our output left, and nobody is there to be told. Python would complain again when it flushes.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return Exit.OK
+    except Exception as error:
+        return _complain(error)
+
+
+def _complain(error: Exception) -> int:
+    """Say what went wrong on standard error; the exit code. An error outside the trees is a bug and keeps its trace."""
+    from swarmlab.api import SwarmlabError
+
+    if not isinstance(error, CommandError | SwarmlabError):
+        raise error
+    print(f"Error: {error}", file=sys.stderr)
+    if isinstance(error, UsageError) and error.see:
+        print(f"See '{error.see} --help'.", file=sys.stderr)
+    return exit_of(error)
+
+
+def _run(words: list[str]) -> int:
+    if words[:1] == ["__complete"]:
+        from swarmlab.cli.completion import complete
+
+        return complete(words[1:])
+    if words in (["--help"], ["-h"], ["help"]):
+        print(_help())
+        return Exit.OK
+    if words == ["--version"]:
+        print(f"swarmlab {_version()}")
+        return Exit.OK
+    if words[:1] == ["help"]:
+        words = [*words[1:], "--help"]
+    words = _socket_last(words)
+    command, group, rest = find(words)
+    if command is None and group:
+        if rest and rest[0] not in ("--help", "-h"):
+            raise UsageError(f"{group}: a command is wanted before {rest[0]}", f"swarmlab {group}")
+        print(group_help(group))
+        return Exit.OK if rest else Exit.USAGE
+    chosen = command or BY_WORDS["run"]
+    return _execute(chosen, rest)
+
+
+def _execute(command: Command, arguments: list[str]) -> int:
+    prog = "swarmlab" if command.words == "run" else f"swarmlab {command.words}"
+    parser = Parser(prog, f"{command.summary}.", exit_table())
+    command.declare(parser)
+    options = parser.parse_args(arguments)
+    result = command.function()(options)
+    if inspect.iscoroutine(result):
+        result = asyncio.run(result)
+    return Exit.OK if result is None else int(result)
+
+
+def _socket_last(words: list[str]) -> list[str]:
+    """`swarmlab --socket PATH node ls` as `swarmlab node ls --socket PATH`, as docker's -H is used."""
+    if not words or not words[0].startswith("--socket"):
+        return words
+    taken = 1 if "=" in words[0] else 2
+    rest = words[taken:]
+    if not rest or rest[0].startswith("-"):
+        return words
+    _, _, after = find(rest)
+    named = len(rest) - len(after)
+    return [*rest[:named], *words[:taken], *rest[named:]]
+
+
+def _help() -> str:
+    parser = Parser("swarmlab", _ABOUT, f"{overview()}\n\n{exit_table()}")
+    BY_WORDS["run"].declare(parser)
+    return parser.format_help()
+
+
+def _version() -> str:
+    from importlib.metadata import version
+
+    return version("swarmlab")
