@@ -28,9 +28,10 @@ class Watch:
 
 
 class History:
-    """The last commits, as many as together hold at most `limit` changes, but at least the last one unless `limit` is 0.
+    """The last commits, as many as together hold at most `limit` changes; the very last one in any case.
 
-    Commits are numbered here apart from their versions, since a restore may lead to any version.
+    With a limit of 0 none is held. Commits are numbered here apart from their versions, since a restore may lead to any
+    version.
     """
 
     def __init__(self, limit: int, version: int) -> None:

@@ -38,9 +38,9 @@ class Entry:
 class Proposer(Protocol):
     """Makes entries final, in the order given.
 
-    Entries form a chain: each was checked against the one before. So when one fails, all that were proposed after it and
-    not yet answered fail too, and the next that comes continues from the last one that was committed. After an indefinite
-    failure (ProposalUnknown) it drops whatever follows, until it knows again what was committed.
+    Entries form a chain: each was checked against the one before. So when one fails, all that were proposed after it
+    and not yet answered fail too, and the next that comes continues from the last one that was committed. After an
+    indefinite failure (ProposalUnknown) it drops whatever follows, until it knows again what was committed.
     """
 
     @property
@@ -56,10 +56,13 @@ class Proposer(Protocol):
 
 
 class CommitAtOnce:
-    """A proposer that has nobody to ask: every entry is final at once. For simulations, and clusters without a disk."""
+    """A proposer that has nobody to ask: every entry is final at once.
 
-    max_entry_bytes = None
+    For simulations, and for clusters that keep nothing.
+    """
 
-    def propose(self, entry: Entry, done: Callable[[Exception | None], None]) -> None:
+    max_entry_bytes: int | None = None
+
+    def propose(self, _: Entry, done: Callable[[Exception | None], None]) -> None:
         """Commit, before this returns."""
         done(None)

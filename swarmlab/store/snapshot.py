@@ -152,8 +152,8 @@ class Snapshot:
     def by_name(self, kind: type[T], name: str) -> T | None:
         """The object of that kind and name, whatever the case; a node by its host name, a task by its display name.
 
-        Names of nodes and tasks are not unique, those of resources only among resources of one extension: of several the
-        first by id; `find` gives them all.
+        Names of nodes and tasks are not unique, those of resources only among resources of one extension: of several
+        the first by id; `find` gives them all.
         """
         if kind in (Node, Task, Resource):
             return next(iter(found(self, kind, ByName(name))), None)

@@ -59,8 +59,8 @@ class Store:
     """The cluster's state, and the only way to change it.
 
     Proposals are checked against the head, which is ahead of the committed `view` by what the proposer has not answered
-    yet; so several may be on their way at once. When one fails, all that were checked on top of it fail too, and the head
-    returns to what was there before it.
+    yet; so several may be on their way at once. When one fails, all that were checked on top of it fail too, and the
+    head returns to what was there before it.
 
     All calls and callbacks happen on one thread. Callbacks never nest: what a callback causes is told after it has
     returned, in the order of the commits. A follower that is slow holds up the others, so one that cannot keep up puts
@@ -103,8 +103,9 @@ class Store:
     def propose(self, changes: Changes, done: Callable[[Outcome], None]) -> None:
         """Commit `changes`; `done` is called exactly once, after the commit was told to those who follow.
 
-        Groups are refused for themselves, as `apply` says; a group that alone exceeds the proposer's limit is refused with
-        TooLarge. Where the proposer has a limit, what is larger is committed in several versions, parted between groups.
+        Groups are refused for themselves, as `apply` says; a group that alone exceeds the proposer's limit is refused
+        with TooLarge. Where the proposer has a limit, what is larger is committed in several versions, parted between
+        groups.
         """
         proposal = _Proposal(done)
         if self._closed:

@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from typing import Any
 
+from immutables import Map
+
 from swarmlab.api import KINDS, Change, ChangeKind, Node, Resource, StoreObject, Task, name_of, node_name
 from swarmlab.store.snapshot import Snapshot
 from swarmlab.store.table import Moves, Table
@@ -48,63 +50,69 @@ def _advanced_table(table: Table[Any], changes: Sequence[Change], *, unique: boo
     work = table.objects.mutate()
     same_ids = True
     for change in changes:
-        if change.kind == ChangeKind.REMOVED:
+        if change.kind is ChangeKind.REMOVED:
             same_ids = False
             del work[change.object.id]
         else:
-            same_ids = same_ids and change.old is not None
+            if change.old is None:
+                same_ids = False
             work[change.object.id] = change.object
-    names = table.names
-    if unique:
-        spelled = names.mutate()
-        for change in changes:  # Names are given up before they are taken: two objects may have swapped theirs.
-            gone = change.object if change.kind == ChangeKind.REMOVED else change.old
-            if gone is not None and name_key(gone):
-                del spelled[name_key(gone)]
-        for change in changes:
-            if change.kind != ChangeKind.REMOVED and name_key(change.object):
-                spelled[name_key(change.object)] = change.object.id
-        names = spelled.finish()
+    names = _renamed(table.names, changes) if unique else table.names
     return Table(work.finish(), names, table.known_ids() if same_ids else None)
+
+
+def _renamed(names: Map[str, str], changes: Sequence[Change]) -> Map[str, str]:
+    given_up, taken = [], []
+    for change in changes:
+        old, new = _sides(change)
+        before = name_key(old) if old is not None else ""
+        after = name_key(new) if new is not None else ""
+        if before != after:
+            given_up.append(before)
+            taken.append((after, change.object.id))
+    if not taken:
+        return names
+    work = names.mutate()
+    for key in given_up:  # First all of these: two objects may have swapped their names.
+        if key:
+            del work[key]
+    for key, holder in taken:
+        if key:
+            work[key] = holder
+    return work.finish()
 
 
 def _task_moves(changes: Sequence[Change]) -> tuple[Moves, Moves, Moves]:
     services, nodes, slots = Moves(), Moves(), Moves()
     for change in changes:
-        old: Any = change.object if change.kind == ChangeKind.REMOVED else change.old
-        new: Any = None if change.kind == ChangeKind.REMOVED else change.object
+        old, new = _sides(change)
         was_on = old.node_id if old is not None else ""
         is_on = new.node_id if new is not None else ""
         if was_on != is_on:
-            if was_on:
-                nodes.lose(was_on, old.id)
-            if is_on:
-                nodes.gain(is_on, new.id)
-        was_in = (old.service_id, old.slot) if old is not None else _NOWHERE
-        is_in = (new.service_id, new.slot) if new is not None else _NOWHERE
-        if was_in != is_in:
-            if was_in[0]:
-                services.lose(was_in[0], old.id)
-                slots.lose(was_in, old.id)
-            if is_in[0]:
-                services.gain(is_in[0], new.id)
-                slots.gain(is_in, new.id)
+            nodes.move(change.object.id, was_on, is_on)
+        if old is not None and new is not None and old.slot == new.slot and old.service_id == new.service_id:
+            continue
+        was_of = old.service_id if old is not None else ""
+        is_of = new.service_id if new is not None else ""
+        if was_of != is_of:
+            services.move(change.object.id, was_of, is_of)
+        was_in = (was_of, old.slot) if was_of else None
+        is_in = (is_of, new.slot) if is_of else None
+        slots.move(change.object.id, was_in, is_in)
     return services, nodes, slots
-
-
-_NOWHERE = ("", 0)
 
 
 def _hostname_moves(changes: Sequence[Change]) -> Moves:
     moves = Moves()
     for change in changes:
-        old: Any = change.object if change.kind == ChangeKind.REMOVED else change.old
-        new: Any = None if change.kind == ChangeKind.REMOVED else change.object
+        old, new = _sides(change)
         before = node_name(old).lower() if old is not None else ""
         after = node_name(new).lower() if new is not None else ""
         if before != after:
-            if before:
-                moves.lose(before, old.id)
-            if after:
-                moves.gain(after, new.id)
+            moves.move(change.object.id, before, after)
     return moves
+
+
+def _sides(change: Change) -> tuple[Any, Any]:
+    """The object before and after, None where it is not there."""
+    return (change.object, None) if change.kind is ChangeKind.REMOVED else (change.old, change.object)

@@ -14,7 +14,7 @@ _NO_NAMES: Map[str, str] = Map()
 
 
 class Table(Generic[T]):
-    """All objects of one kind at one version. Nothing of it ever changes; what is in order is worked out when asked for."""
+    """All objects of one kind at one version. Nothing of it changes; their order is worked out when asked for."""
 
     __slots__ = ("_ids", "_rows", "names", "objects")
 
@@ -92,21 +92,20 @@ class Moves:
         self._gained: dict[object, list[str]] = {}
         self._lost: dict[object, list[str]] = {}
 
-    def gain(self, key: object, member: str) -> None:
-        """`member` comes under `key`."""
-        found = self._gained.get(key)
-        if found is None:
-            self._gained[key] = [member]
-        else:
-            found.append(member)
-
-    def lose(self, key: object, member: str) -> None:
-        """`member` leaves `key`."""
-        found = self._lost.get(key)
-        if found is None:
-            self._lost[key] = [member]
-        else:
-            found.append(member)
+    def move(self, member: str, before: object, after: object) -> None:
+        """`member` leaves the bucket of `before` and comes into that of `after`; a false key has no bucket."""
+        if before:
+            found = self._lost.get(before)
+            if found is None:
+                self._lost[before] = [member]
+            else:
+                found.append(member)
+        if after:
+            found = self._gained.get(after)
+            if found is None:
+                self._gained[after] = [member]
+            else:
+                found.append(member)
 
     def applied(self, index: Index) -> Index:
         """The index after the moves, at the cost of the moves."""

@@ -27,6 +27,7 @@ from swarmlab.api import (
     SwarmlabError,
     Unsupported,
     Update,
+    Value,
     Version,
 )
 from swarmlab.store.snapshot import Snapshot
@@ -34,6 +35,7 @@ from swarmlab.store.succession import advanced, has_unique_names, name_key
 from swarmlab.store.table import Table
 
 _replace = msgspec.structs.replace
+_CREATED, _UPDATED, _REMOVED = ChangeKind.CREATED, ChangeKind.UPDATED, ChangeKind.REMOVED
 _ABSENT = object()
 
 
@@ -42,7 +44,7 @@ class Applied(NamedTuple):
 
     #: The snapshot after them; the one before, where nothing was taken.
     snapshot: Snapshot
-    #: What happened to each object, once for each, in the order in which they were first touched.
+    #: What happened to each object, once for each, in the order of KINDS, of one kind as they were first touched.
     changes: tuple[Change, ...]
     refused: tuple[Refused, ...]
 
@@ -73,7 +75,7 @@ def apply(snapshot: Snapshot, groups: Sequence[Sequence[Action]], now: Instant, 
     return Applied(after, changes, tuple(refused))
 
 
-class _Touched(NamedTuple):
+class _Touched(Value, frozen=True):
     """An object that the transaction wrote."""
 
     #: As it was in the snapshot.
@@ -117,14 +119,11 @@ class _Transaction:
         self._stamp = Version(version)
         self._metas: dict[Instant | None, Meta] = {}
         self._drafts: dict[type[StoreObject], _Draft] = {}
-        #: Objects written, in the order of their first writing.
-        self._order: list[tuple[_Draft, str]] = []
         #: What the present group overwrote: (dictionary, key, value before); None where it consists of one action.
         self._undo: list[tuple[dict[str, Any], str, Any]] | None = None
 
     def take(self, group: Sequence[Action]) -> SwarmlabError | None:
         """Do all actions of the group, or none of them and say why."""
-        mark = len(self._order)
         # A single action is checked before anything is written, so there is nothing to take back.
         self._undo = [] if len(group) > 1 else None
         try:
@@ -142,7 +141,6 @@ class _Transaction:
                     del target[key]
                 else:
                     target[key] = before
-            del self._order[mark:]
             return error
         return None
 
@@ -169,7 +167,7 @@ class _Transaction:
             old = current = draft.objects.get(key)
             read = -1 if current is None else current.meta.version.index
         else:
-            old, current, read = touched
+            old, current, read = touched.old, touched.new, touched.read
         if current is None:
             raise NotFound(f"{KINDS[type(obj)]} {key} not found")
         if obj.meta.version.index != read:
@@ -210,8 +208,6 @@ class _Transaction:
         return meta
 
     def _write(self, draft: _Draft, key: str, touched: _Touched) -> None:
-        if key not in draft.touched:
-            self._order.append((draft, key))
         if self._undo is not None:
             self._undo.append((draft.touched, key, draft.touched.get(key, _ABSENT)))
         draft.touched[key] = touched
@@ -250,15 +246,14 @@ class _Transaction:
                 raise Precondition(f"extension {extension.annotations.name} is in use by resource {key}")
 
     def changes(self) -> tuple[Change, ...]:
-        """What happened to each object, in the order of their first writing; nothing for those that came and went."""
-        changes = []
-        for draft, key in self._order:
-            old, new, _ = draft.touched[key]
-            if old is None:
-                if new is not None:
-                    changes.append(Change(ChangeKind.CREATED, new))
-            elif new is None:
-                changes.append(Change(ChangeKind.REMOVED, old))
-            else:
-                changes.append(Change(ChangeKind.UPDATED, new, old))
+        """What happened to each object; nothing for those that came and went."""
+        changes: list[Change] = []
+        for kind in KINDS:
+            draft = self._drafts.get(kind)
+            for touched in draft.touched.values() if draft is not None else ():
+                old, new = touched.old, touched.new
+                if old is not None:
+                    changes.append(Change(_REMOVED, old) if new is None else Change(_UPDATED, new, old))
+                elif new is not None:
+                    changes.append(Change(_CREATED, new))
         return tuple(changes)
