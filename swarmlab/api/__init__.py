@@ -161,6 +161,7 @@ from swarmlab.api.lab import (
     StrategyInfo,
     WorkerInfo,
 )
+from swarmlab.api.logs import LogAttr, LogContext, LogMessage, LogSelector, LogSubscriptionOptions, last_lines
 from swarmlab.api.modes import Mode, mode_of
 from swarmlab.api.moments import (
     HOUR,
@@ -263,6 +264,15 @@ from swarmlab.api.volumes import (
     VolumePublishStatus,
     VolumeSecret,
 )
+from swarmlab.api.watch import (
+    SelectBy,
+    SelectByCustom,
+    SelectBySlot,
+    WatchEntry,
+    WatchEvent,
+    WatchMessage,
+    WatchRequest,
+)
 
 __all__ = [
     "HOUR",
@@ -348,7 +358,12 @@ __all__ = [
     "JoinTokens",
     "LabEvent",
     "LabStatus",
+    "LogAttr",
+    "LogContext",
+    "LogMessage",
+    "LogSelector",
     "LogStream",
+    "LogSubscriptionOptions",
     "ManagerStatus",
     "Membership",
     "Meta",
@@ -423,6 +438,9 @@ __all__ = [
     "SecretId",
     "SecretReference",
     "SecretSpec",
+    "SelectBy",
+    "SelectByCustom",
+    "SelectBySlot",
     "Service",
     "ServiceId",
     "ServiceSpec",
@@ -478,6 +496,10 @@ __all__ = [
     "VolumeSpec",
     "VolumeStatusUpdate",
     "WatchActionKind",
+    "WatchEntry",
+    "WatchEvent",
+    "WatchMessage",
+    "WatchRequest",
     "WeightedPeer",
     "Word",
     "WorkerInfo",
@@ -494,6 +516,7 @@ __all__ = [
     "generic_unit",
     "heartbeat_period",
     "is_dead",
+    "last_lines",
     "mode_of",
     "name_of",
     "new_id",

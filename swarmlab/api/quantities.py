@@ -22,13 +22,14 @@ _SPANS = {
     "\N{GREEK SMALL LETTER MU}s": MICROSECOND,
     "ns": Duration(1),
 }
-#: No number of a quantity has more digits than this; int() refuses to read very many.
-_NUMBER = r"(?:[0-9]{1,30}(?:\.[0-9]{0,30})?|\.[0-9]{1,30})"
+#: No quantity is longer than this; int() refuses to read very many digits.
+_LENGTH = 100
+_NUMBER = r"(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)"
 _SPAN = re.compile(rf"({_NUMBER})({'|'.join(sorted(_SPANS, key=len, reverse=True))})")
 _BYTES = re.compile(rf"({_NUMBER}) ?([kmgtp]?)(?:i?b)?", re.IGNORECASE)
 _UNITS = "kmgtp"
 _DECIMAL = re.compile(_NUMBER)
-_INTEGER = re.compile(r"[+-]?[0-9]{1,30}")
+_INTEGER = re.compile(r"[+-]?[0-9]+")
 #: The largest number that a signed 64-bit field of the wire carries.
 MAX_INT64 = 2**63 - 1
 NANO = 1_000_000_000
@@ -41,7 +42,7 @@ def parse_duration(text: str) -> Duration:
     if rest == "0":
         return Duration(0)
     total, end = Fraction(0), 0
-    for part in _SPAN.finditer(rest):
+    for part in _SPAN.finditer(rest[:_LENGTH]):
         if part.start() != end:
             break
         total += Fraction(part[1]) * _SPANS[part[2]]
@@ -74,7 +75,7 @@ def format_duration(span: Duration | int) -> str:
 def parse_bytes(text: str) -> int:
     """`512M`, `1GiB`, `1.5g`, `64 kb`, `4096`: every unit is a power of 1024, as docker reads sizes."""
     match = _BYTES.fullmatch(text.strip())
-    if match is None:
+    if match is None or len(text) > _LENGTH:
         raise InvalidSpec(f"{text!r}, wanted: a size such as 512M or 1GiB")
     size = int(Fraction(match[1]) * 1024 ** (_UNITS.index(match[2].lower()) + 1 if match[2] else 0))
     if size > MAX_INT64:
@@ -94,7 +95,7 @@ def format_bytes(size: int) -> str:
 
 def parse_cpus(text: str) -> int:
     """`0.5` or `2` CPUs in nano-CPUs."""
-    if _DECIMAL.fullmatch(text) is None:
+    if _DECIMAL.fullmatch(text) is None or len(text) > _LENGTH:
         raise InvalidSpec(f"{text!r}, wanted: a number of CPUs such as 2 or 0.5")
     nano = Fraction(text) * NANO
     if nano != int(nano):
@@ -125,7 +126,7 @@ def parse_generic_resources(text: str) -> tuple[GenericResource, ...]:
         kind, sign, value = (part.strip() for part in term.partition("="))
         if not (kind and sign and value) or "=" in value:
             raise InvalidSpec(f"{term.strip()!r}, wanted: {wanted}")
-        if _INTEGER.fullmatch(value) is None:
+        if _INTEGER.fullmatch(value) is None or len(value) > _LENGTH:
             units.setdefault(kind, []).append(value)
             continue
         if not 0 <= int(value) <= MAX_INT64:
