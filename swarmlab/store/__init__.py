@@ -7,7 +7,7 @@ Gives: `Snapshot`s that never change, `Led` and `Committed` for the parts, an `O
 Never: writes a file, waits, or lets an object be changed in place.
 """
 
-from swarmlab.store.codec import decode_snapshot, encode_snapshot, replayed
+from swarmlab.store.codec import decode_chunks, decode_snapshot, encode_chunks, encode_snapshot, replayed
 from swarmlab.store.difference import difference
 from swarmlab.store.events import Committed, Led, Outcome
 from swarmlab.store.find import (
@@ -73,8 +73,10 @@ __all__ = [
     "Store",
     "Watch",
     "apply",
+    "decode_chunks",
     "decode_snapshot",
     "difference",
+    "encode_chunks",
     "encode_snapshot",
     "replayed",
 ]
