@@ -221,6 +221,7 @@ from swarmlab.api.quantities import (
     parse_generic_resources,
 )
 from swarmlab.api.references import configs_of, secrets_of
+from swarmlab.api.requests import Filters, KeyRotation, ServiceStatus
 from swarmlab.api.resources import (
     DiscreteGenericResource,
     GenericResource,
@@ -337,6 +338,7 @@ __all__ = [
     "ExternalCA",
     "FailureAction",
     "FileTarget",
+    "Filters",
     "Forbidden",
     "GenericResource",
     "GenericRuntimeSpec",
@@ -356,6 +358,7 @@ __all__ = [
     "IssuanceStatus",
     "JobStatus",
     "JoinTokens",
+    "KeyRotation",
     "LabEvent",
     "LabStatus",
     "LogAttr",
@@ -444,6 +447,7 @@ __all__ = [
     "Service",
     "ServiceId",
     "ServiceSpec",
+    "ServiceStatus",
     "SessionMessage",
     "SessionRequest",
     "Shortage",

@@ -70,6 +70,7 @@ NESTED = {
     "RoleAdmissionSecret": "AcceptancePolicy.RoleAdmissionPolicy.Secret",
     "SELinuxContext": "Privileges.SELinuxContext",
     "SeccompOpts": "Privileges.SeccompOpts",
+    "ServiceStatus": "ListServiceStatusesResponse.ServiceStatus",
     "TaskStatusUpdate": "UpdateTaskStatusRequest.TaskStatusUpdate",
     "TmpfsOptions": "Mount.TmpfsOptions",
     "Ulimit": "ContainerSpec.Ulimit",
@@ -109,13 +110,22 @@ def encode(value: Value) -> Message:
         InvalidSpec: It does not fit the wire: a number that is negative or too large, a text that is not Unicode, two
             members of a oneof.
     """
-    made = codec(type(value))
-    message = made.message()
+    message = codec(type(value)).message()
+    fill(message, value)
+    return message
+
+
+def fill(message: Message, value: Value) -> None:
+    """Put `value` into an empty message, which may be a field of another one and is present afterwards.
+
+    Raises:
+        InvalidSpec: As `encode`.
+    """
+    message.SetInParent()
     try:
-        made.write(value, message)
+        codec(type(value), message.DESCRIPTOR).write(value, message)
     except (ValueError, TypeError, OverflowError) as error:
         raise InvalidSpec(f"{type(value).__name__} cannot be sent: {error}") from error
-    return message
 
 
 def decode(cls: type[V], message: Message) -> V:
