@@ -45,15 +45,15 @@ def found_cluster(
     return Changes.atomic(Create(cluster)), cluster.id
 
 
-def admit_worker(view: Snapshot, hostname: str, ids: random.Random, node_id: NodeId | None = None) -> tuple[Changes, NodeId]:
+def admit_worker(
+    view: Snapshot, hostname: str, ids: random.Random, node_id: NodeId | None = None
+) -> tuple[Changes, NodeId]:
     """The changes that let a worker of that hostname register, none where `node_id` is known, and its node id."""
     if node_id is not None and view.node(node_id) is not None:
         return Changes(), node_id
     node = Node(
         id=node_id or NodeId(new_id(ids)),
-        spec=NodeSpec(
-            desired_role=NodeRole.WORKER, membership=Membership.ACCEPTED, availability=Availability.ACTIVE
-        ),
+        spec=NodeSpec(desired_role=NodeRole.WORKER, membership=Membership.ACCEPTED, availability=Availability.ACTIVE),
         role=NodeRole.WORKER,
         description=NodeDescription(hostname=hostname),
     )

@@ -25,7 +25,15 @@ from swarmlab.api.quantities import format_duration, parse_bytes, parse_duration
 from swarmlab.manager.controlapi import create_service, remove_node, remove_service, update_node, update_service
 from swarmlab.plugin import Host
 from swarmlab.sim.checkers import check_commit, runs, schedulable
-from swarmlab.sim.scenario import EventEntry, Expectation, NodeEntry, Scenario, ServiceEntry, availability, load_scenario
+from swarmlab.sim.scenario import (
+    EventEntry,
+    Expectation,
+    NodeEntry,
+    Scenario,
+    ServiceEntry,
+    availability,
+    load_scenario,
+)
 from swarmlab.sim.world import World, WorldConfig
 from swarmlab.store import Committed, Snapshot
 
@@ -311,9 +319,7 @@ class _Run:
                 yield f"tasks of {name} wait because of {reasons}, expected {text!r}"
         for name, count in expected.completed.items():
             completed = [
-                task
-                for task in view.tasks_of(self._service(name).id)
-                if task.status.state == TaskState.COMPLETE
+                task for task in view.tasks_of(self._service(name).id) if task.status.state == TaskState.COMPLETE
             ]
             if len(completed) != count:
                 yield f"{len(completed)} tasks of {name} completed, expected {count}"

@@ -41,7 +41,6 @@ from swarmlab.api import (
     TaskSpec,
     UpdateConfig,
     UpdateOrder,
-    Value,
     seconds,
 )
 from swarmlab.api.quantities import parse_bytes, parse_cpus, parse_duration, parse_generic_resources
@@ -282,7 +281,9 @@ class EventEntry(_Entry, frozen=True, kw_only=True):
     def actions(self) -> tuple[str, ...]:
         """The names of what is given."""
         given = {name: getattr(self, name) for name in self.__struct_fields__}
-        return tuple(name for name, value in given.items() if name not in ("at", "times", "every") and value is not None)
+        return tuple(
+            name for name, value in given.items() if name not in ("at", "times", "every") and value is not None
+        )
 
 
 class Scenario(_Entry, frozen=True, kw_only=True):
@@ -316,9 +317,7 @@ class Scenario(_Entry, frozen=True, kw_only=True):
             entries += [*(event.deploy or {}).items(), *(event.update or {}).items()]
         return ExecutorModel(
             default=self.tasks.model(),
-            versions={
-                (name, entry.image): entry.tasks.model() for name, entry in entries if entry.tasks is not None
-            },
+            versions={(name, entry.image): entry.tasks.model() for name, entry in entries if entry.tasks is not None},
         )
 
 
@@ -365,4 +364,3 @@ def _word(words: type[W], text: str, what: str) -> W:
         wanted = ", ".join(word.lower().replace("_", "-") for word in words.__members__)
         raise InvalidSpec(f"{what} {text!r}: wanted one of {wanted}")
     return words[name]
-

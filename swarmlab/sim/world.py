@@ -10,7 +10,6 @@ from swarmlab.agent.exec import Described, Kept, Persist
 from swarmlab.api import (
     ClusterId,
     Duration,
-    Instant,
     NodeDescription,
     NodeId,
     NotFound,
@@ -243,5 +242,3 @@ def _persist(worker: SimWorker, effect: Persist) -> None:
         worker.disk.pop(effect.task_id, None)
     else:
         worker.disk[effect.task_id] = effect.kept
-
-

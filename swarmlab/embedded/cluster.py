@@ -1,0 +1,262 @@
+"""The embedded cluster: start, requests, workers by name, stop."""
+
+import asyncio
+import random
+import shutil
+import tempfile
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import Any, Self, TypeVar
+
+from msgspec import field
+
+from swarmlab.api import (
+    MILLISECOND,
+    ClusterId,
+    Duration,
+    Explanation,
+    LabEvent,
+    LabStatus,
+    NotFound,
+    Precondition,
+    StrategyInfo,
+    TaskId,
+    Value,
+    WorkerInfo,
+    seconds,
+)
+from swarmlab.edges.disk import DiskProposer
+from swarmlab.edges.driver import LiveClock, LoopTimers, fresh_seed
+from swarmlab.edges.grpc import ControlServer
+from swarmlab.embedded.executors import ExecutorKind, choose_executor
+from swarmlab.embedded.story import Story
+from swarmlab.embedded.worker import EmbeddedWorker, Surroundings
+from swarmlab.node import Manager, ManagerConfig, Ports, admit_worker, found_cluster
+from swarmlab.node.manager import Request
+from swarmlab.plugin import Host
+from swarmlab.store import CommitAtOnce, Committed, Snapshot, Watch
+
+T = TypeVar("T")
+
+
+class EmbeddedConfig(Value, frozen=True, kw_only=True):
+    """What `swarmlab --strategy=...` starts."""
+
+    strategy: str = "spread"
+    parameters: Mapping[str, str] = field(default_factory=dict)
+    plugins: tuple[str, ...] = ()
+    workers: int = 4
+    #: "auto": docker where an Engine answers, else process.
+    executor: str = "auto"
+    #: Keeps the cluster over restarts; None: a temporary directory that goes with it.
+    state_dir: Path | None = None
+    #: The control socket; None: none is served.
+    socket: Path | None = None
+    seed: int | None = None
+    heartbeat: Duration = seconds(1)
+    history: int = 5
+    debounce: Duration = Duration(20 * MILLISECOND)
+    settle: Duration = seconds(1)
+
+
+class EmbeddedCluster:
+    """A manager and workers in this process.
+
+    As a context: entered, it serves; left, its tasks are stopped and nothing of it is left but the state directory.
+
+    Raises on entering:
+        UnknownPlugin, PluginError: No such strategy, or it does not load.
+        StateError: The state directory is in use, not writable or damaged, or the socket cannot be made.
+        ExecutorError: The chosen executor is not there.
+    """
+
+    def __init__(self, config: EmbeddedConfig) -> None:
+        self.config = config
+        self.clock = LiveClock()
+        self.story = Story(self.clock)
+        self.executor = ""
+        self.state_dir = config.state_dir or Path()
+        self.host = Host.load(config.strategy, plugins=config.plugins, parameters=dict(config.parameters))
+        self._seed = config.seed if config.seed is not None else fresh_seed()
+        self._workers: dict[str, EmbeddedWorker] = {}
+        self._by_id: dict[str, EmbeddedWorker] = {}
+        self._stack = AsyncExitStack()
+        self._manager: Manager | None = None
+        self.cluster_id = ClusterId("")
+
+    async def __aenter__(self) -> Self:
+        async with AsyncExitStack() as stack:
+            await self._start(stack)
+            self._stack = stack.pop_all()
+        return self
+
+    async def __aexit__(self, *failure: object) -> None:
+        await self._stack.aclose()
+
+    @property
+    def manager(self) -> Manager:
+        """The manager of a cluster that was started."""
+        assert self._manager is not None, "the cluster was not started"
+        return self._manager
+
+    @property
+    def view(self) -> Snapshot:
+        """The committed state."""
+        return self.manager.view
+
+    @property
+    def entropy(self) -> random.Random:
+        """Chance for what is outside of the cluster's parts; from the operating system."""
+        return random.SystemRandom()
+
+    async def mutate(self, request: Request[T]) -> T:
+        """Commit what `request` asks for, and its answer once it is final. Raises what the request and the store do."""
+        ended: asyncio.Future[T | None] = asyncio.get_running_loop().create_future()
+
+        def done(answer: T | None, error: Exception | None) -> None:
+            if ended.done():
+                return
+            if error is not None:
+                ended.set_exception(error)
+            else:
+                ended.set_result(answer)
+
+        self.manager.mutate(request, done)
+        answer = await ended
+        return answer  # type: ignore[return-value]
+
+    def watch(self, since: int | None, deliver: Callable[[Committed], None]) -> Watch:
+        """Hear every commit after `since`, or from now on."""
+        return self.manager.store.watch(since, deliver)
+
+    def events(self, since: int = 0) -> tuple[LabEvent, ...]:
+        """What the parts recorded after that index, as far as it is kept."""
+        return self.story.since(since)
+
+    def follow_events(self, since: int = 0) -> AsyncIterator[LabEvent]:
+        """The same, and then each as it happens."""
+        return self.story.follow(since)
+
+    def explain(self, task_id: TaskId) -> Explanation:
+        """Why a task is where it is; `task_id` may be a prefix that only one task has.
+
+        Raises:
+            NotFound: No task, or more than one, has it.
+        """
+        return self.manager.explain(task_id)
+
+    def status(self) -> LabStatus:
+        """The cluster at a glance."""
+        return LabStatus(
+            cluster_id=self.cluster_id,
+            strategy=self.host.strategy.name,
+            version=self.view.version,
+            state_dir=str(self.config.state_dir or ""),
+            workers=tuple(
+                WorkerInfo(name=worker.name, node_id=worker.node_id, executor=self.executor, running=worker.running)
+                for _, worker in sorted(self._workers.items())
+            ),
+        )
+
+    def strategies(self) -> tuple[StrategyInfo, ...]:
+        """The strategies that can be chosen."""
+        return self.host.strategies()
+
+    async def stop_worker(self, name: str) -> None:
+        """Kill a worker with all its tasks, as if its machine lost power.
+
+        Raises:
+            NotFound: No worker has that name.
+            Precondition: It does not run.
+        """
+        worker = self._worker(name)
+        if not worker.running:
+            raise Precondition(f"worker {name} does not run")
+        await worker.kill()
+        self.manager.disconnected(worker.node_id)
+
+    async def start_worker(self, name: str) -> None:
+        """Revive a worker that was stopped.
+
+        Raises:
+            NotFound: No worker has that name.
+            Precondition: It runs.
+        """
+        worker = self._worker(name)
+        if worker.running:
+            raise Precondition(f"worker {name} runs already")
+        await worker.start()
+
+    def worker_log_sources(self) -> Mapping[str, EmbeddedWorker]:
+        """{node id: worker that runs}"""
+        return {worker.node_id: worker for worker in self._workers.values() if worker.running}
+
+    def _worker(self, name: str) -> EmbeddedWorker:
+        if name not in self._workers:
+            raise NotFound(f"worker {name!r} not found here; there are {', '.join(sorted(self._workers))}")
+        return self._workers[name]
+
+    async def _start(self, stack: AsyncExitStack) -> None:
+        config = self.config
+        if config.state_dir is None:
+            self.state_dir = Path(tempfile.mkdtemp(prefix="swarmlab-"))
+            stack.callback(shutil.rmtree, self.state_dir, ignore_errors=True)
+        kind = await choose_executor(config.executor)
+        self.executor = kind.name
+        self._open_store(stack)
+        self.cluster_id = await self.mutate(
+            lambda view, ids, _: found_cluster(view, ids, heartbeat=config.heartbeat, history=config.history)
+        )
+        self.manager.lead()
+        await self._start_workers(stack, kind)
+        if config.socket is not None:
+            server = ControlServer(config.socket, self, self, self)
+            await stack.enter_async_context(server)
+
+    def _open_store(self, stack: AsyncExitStack) -> None:
+        config = self.config
+        loop = asyncio.get_running_loop()
+        timers: list[LoopTimers] = []
+
+        def make_timers(fire: Callable[[str, str], None]) -> LoopTimers:
+            timers.append(LoopTimers(self.clock, fire))
+            return timers[-1]
+
+        ports = Ports(clock=self.clock, timers=make_timers, send=self._to_worker, record=self.story.record)
+        manager_config = ManagerConfig(
+            seed=self._seed, debounce=config.debounce, latency=seconds(1), settle=config.settle
+        )
+        if config.state_dir is None:
+            self._manager = Manager(manager_config, self.host, ports, CommitAtOnce())
+        else:
+            disk = DiskProposer(config.state_dir / "manager", loop.call_soon_threadsafe)
+            stack.callback(disk.close)
+            self._manager = Manager(manager_config, self.host, ports, disk, disk.snapshot)
+        stack.callback(lambda: [each.close() for each in timers])
+
+    async def _start_workers(self, stack: AsyncExitStack, kind: ExecutorKind) -> None:
+        group = await stack.enter_async_context(asyncio.TaskGroup())
+        surroundings = Surroundings(self.cluster_id, self._seed, self.clock, self._to_manager, self.story.record, group)
+        for number in range(1, self.config.workers + 1):
+            name = f"w{number}"
+            folder = self.state_dir / "workers" / name
+            known = EmbeddedWorker.known_id(folder)
+            node_id = await self.mutate(
+                lambda view, ids, _, name=name, known=known: admit_worker(view, name, ids, known)
+            )  # type: ignore[misc]
+            worker = EmbeddedWorker(name, node_id, folder, kind, surroundings)
+            self._workers[name] = self._by_id[node_id] = worker
+        stack.push_async_callback(self._stop_workers)
+        await asyncio.gather(*(worker.start() for worker in self._workers.values()))
+
+    async def _stop_workers(self) -> None:
+        await asyncio.gather(*(worker.stop() for worker in self._workers.values()))
+
+    def _to_worker(self, node: str, message: Any, call: int) -> None:
+        worker = self._by_id.get(node)
+        if worker is not None:
+            worker.receive_soon(message, call)
+
+    def _to_manager(self, node: str, message: Any, call: int) -> None:
+        asyncio.get_running_loop().call_soon(self.manager.receive, node, message, call)

@@ -1,0 +1,208 @@
+"""A worker of an embedded cluster: killed and revived, with its disk and its machine."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from swarmlab.agent.exec import Kept, Leaving, LogMessage, LogOptions, Persist
+from swarmlab.api import ClusterId, Instant, NodeId, Precondition, StateError, Task, TaskId
+from swarmlab.component import Event
+from swarmlab.edges.disk import WorkerState
+from swarmlab.edges.driver import LoopTimers
+from swarmlab.edges.nodefacts import NodeFacts
+from swarmlab.embedded.executors import ExecutorKind, Place
+from swarmlab.node import Ports, Worker, WorkerConfig, WorkerPorts
+
+#: How long tasks of a worker that stops with the cluster may take to stop before they are killed.
+STOP_SECONDS = 12.0
+
+
+class Surroundings(NamedTuple):
+    """What the workers of one cluster share."""
+
+    cluster_id: ClusterId
+    seed: int
+    clock: Callable[[], Instant]
+    #: To the manager: (node id, message, call).
+    send: Callable[[str, Any, int], None]
+    #: (component, event name, fields)
+    record: Callable[[str, str, Mapping[str, Any]], None]
+    #: Supervises the workers' lives; one that breaks ends the cluster.
+    group: asyncio.TaskGroup
+
+
+class EmbeddedWorker:
+    """A node by name. Each life has an agent, timers and a machine of its own; identity and disk stay."""
+
+    def __init__(
+        self, name: str, node_id: NodeId, folder: Path, kind: ExecutorKind, surroundings: Surroundings
+    ) -> None:
+        self.name = name
+        self.node_id = node_id
+        self._folder = folder
+        self._kind = kind
+        self._surroundings = surroundings
+        self._life: _Life | None = None
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        (folder / "node-id").write_text(node_id)
+
+    @staticmethod
+    def known_id(folder: Path) -> NodeId | None:
+        """The id that an earlier run kept there, or None."""
+        try:
+            return NodeId((folder / "node-id").read_text())
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise StateError(f"{folder / 'node-id'}: {error.strerror}") from error
+
+    @property
+    def running(self) -> bool:
+        """It is up, as far as the one who started it knows."""
+        return self._life is not None
+
+    async def start(self) -> None:
+        """Begin a life: adopt what the last one left, then register with the manager."""
+        if self._life is not None:
+            raise Precondition(f"worker {self.name} runs already")
+        life = _Life(self.name, self.node_id, self._folder, self._kind, self._surroundings)
+        self._life = life
+        await life.begun
+
+    async def kill(self) -> None:
+        """End the life as a loss of power does: the agent says nothing more, and the tasks are gone."""
+        life, self._life = self._life, None
+        if life is None:
+            raise Precondition(f"worker {self.name} does not run")
+        life.silence()
+        await life.end()
+
+    async def stop(self) -> None:
+        """End the life in order, without the manager: tasks are stopped with their grace period and removed."""
+        life, self._life = self._life, None
+        if life is None:
+            return
+        if not await life.leave():
+            self._surroundings.record("agent", "stop-timed-out", {"node": self.node_id, "seconds": STOP_SECONDS})
+        await life.end()
+
+    def receive_soon(self, message: Any, call: int) -> None:
+        """Take a message of the manager, behind what it does now; a dead worker hears nothing."""
+        life = self._life
+        if life is not None:
+            asyncio.get_running_loop().call_soon(life.receive, message, call)
+
+    def logs(self, task_id: TaskId, options: LogOptions) -> AsyncIterator[LogMessage]:
+        """The output of one of its tasks."""
+        if self._life is None:
+            raise Precondition(f"worker {self.name} does not run")
+        return self._life.machine.logs(task_id, options)
+
+
+class _Life:
+    """From a start to a stop of a worker, as one task of the cluster's group."""
+
+    def __init__(
+        self, name: str, node_id: NodeId, folder: Path, kind: ExecutorKind, surroundings: Surroundings
+    ) -> None:
+        self._state = WorkerState(folder / "tasks.db")
+        self._kept = {task.id: Kept(task, status or task.status) for task, status in self._state.load()}
+        self._retired = asyncio.Event()
+        self._over = asyncio.Event()
+        self._timers: list[LoopTimers] = []
+        self._mute = self._silent = False
+        facts = NodeFacts(node_id=node_id, cluster=surroundings.cluster_id, hostname=name)
+        self.machine = kind.make(Place(facts, folder, surroundings.clock, surroundings.seed, self._recall))
+        self.machine.connect(self._happened)
+
+        def timers(fire: Callable[[str, str], None]) -> LoopTimers:
+            self._timers.append(LoopTimers(surroundings.clock, fire))
+            return self._timers[-1]
+
+        def send(_: str, message: Any, call: int) -> None:
+            if not self._mute:
+                surroundings.send(node_id, message, call)
+
+        self._agent = Worker(
+            WorkerConfig(node_id=node_id, hostname=name, seed=surroundings.seed),
+            Ports(
+                clock=surroundings.clock,
+                timers=timers,
+                send=send,
+                record=lambda component, event, fields: surroundings.record(f"{component}/{name}", event, fields),
+            ),
+            WorkerPorts(
+                execute=self.machine.execute,
+                interrupt=self.machine.interrupt,
+                describe=self.machine.describe,
+                configure=self.machine.configure,
+                persist=self._persist,
+                retire=self._retired.set,
+            ),
+        )
+        self.begun: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._task = surroundings.group.create_task(self._run(), name=f"worker {name}")
+
+    def receive(self, message: Any, call: int) -> None:
+        """Take a message of the manager."""
+        if not self._silent:
+            self._agent.receive(message, call)
+
+    def silence(self) -> None:
+        """Say, hear and do nothing more."""
+        self._mute = self._silent = True
+        for timers in self._timers:
+            timers.close()
+
+    async def leave(self) -> bool:
+        """Stop and remove all tasks, saying nothing of it to the manager; False: some did not stop in time."""
+        self._mute = True
+        self._agent.post(Leaving())
+        try:
+            async with asyncio.timeout(STOP_SECONDS):
+                await self._retired.wait()
+        except TimeoutError:
+            return False
+        finally:
+            self.silence()
+        return True
+
+    async def end(self) -> None:
+        """Kill what still runs, and let go of machine and disk."""
+        await self.machine.kill_all()
+        self._over.set()
+        await self._task
+
+    async def _run(self) -> None:
+        try:
+            async with self.machine:
+                await self.machine.adopt(sorted(self._kept))
+                self._agent.start([self._kept[task] for task in sorted(self._kept)])
+                self.begun.set_result(None)
+                await self._over.wait()
+        except Exception as error:
+            if self.begun.done():
+                raise
+            self.begun.set_exception(error)
+        finally:
+            self.silence()
+            self._state.close()
+
+    def _happened(self, event: Event) -> None:
+        if not self._silent:
+            self._agent.post(event)
+
+    def _recall(self, task_id: TaskId) -> Task | None:
+        kept = self._kept.get(task_id)
+        return kept.task if kept is not None else None
+
+    def _persist(self, effect: Persist) -> None:
+        if self._silent:
+            return
+        if effect.kept is None:
+            self._kept.pop(effect.task_id, None)
+            self._state.drop(effect.task_id)
+        else:
+            self._kept[effect.task_id] = effect.kept
+            self._state.put(effect.kept.task, effect.kept.status)
