@@ -138,7 +138,7 @@ class Session:
         effects = self._drop()
         self._bound = min(BACKOFF_FIRST + 2 * self._bound, BACKOFF_LONGEST)
         wait = self._rng.randrange(self._bound)
-        fields = {"node": self._node_id, "error": f"{type(error).__name__}: {error}", "retry_in": wait}
+        fields = {"node": self._node_id, "error": f"{type(error).__name__}: {error}", "retry_ns": wait}
         return [*effects, Record("session-lost", fields), SetTimer(RETRY, after(now, wait))]
 
     def report(self, now: Instant) -> list[Effect]:

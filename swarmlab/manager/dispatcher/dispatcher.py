@@ -319,7 +319,7 @@ class Dispatcher:
                 self._batch.want_status(task.id, status)
                 given_up += 1
         since = node.meta.updated_at if node.meta.updated_at is not None else now
-        return [Record("node-given-up", {"node": node_id, "tasks": given_up, "down": between(since, now)})]
+        return [Record("node-given-up", {"node": node_id, "tasks": given_up, "down_ns": between(since, now)})]
 
     # Commits
 

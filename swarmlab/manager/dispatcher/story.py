@@ -52,5 +52,5 @@ def task_story(change: Change) -> list[Record]:
     if task.status.container is not None and state > TaskState.RUNNING:
         fields["exit_code"] = task.status.container.exit_code
     if state is TaskState.RUNNING and task.status.applied_at is not None and task.meta.created_at is not None:
-        fields["delay"] = task.status.applied_at - task.meta.created_at
+        fields["delay_ns"] = task.status.applied_at - task.meta.created_at
     return [Record("task-state", fields)]
