@@ -18,6 +18,7 @@ from swarmlab.api import (
     Explanation,
     LabEvent,
     LabStatus,
+    NodeId,
     NotFound,
     Precondition,
     StrategyInfo,
@@ -123,8 +124,7 @@ class EmbeddedCluster:
                 ended.set_result(answer)
 
         self.manager.mutate(request, done)
-        answer = await ended
-        return answer  # type: ignore[return-value]
+        return await ended  # type: ignore[return-value]
 
     def watch(self, since: int | None, deliver: Callable[[Committed], None]) -> Watch:
         """Hear every commit after `since`, or from now on."""
@@ -189,7 +189,7 @@ class EmbeddedCluster:
         await worker.start()
 
     def worker_log_sources(self) -> Mapping[str, EmbeddedWorker]:
-        """{node id: worker that runs}"""
+        """Workers that run, by node id."""
         return {worker.node_id: worker for worker in self._workers.values() if worker.running}
 
     def _worker(self, name: str) -> EmbeddedWorker:
@@ -233,7 +233,7 @@ class EmbeddedCluster:
             disk = DiskProposer(config.state_dir / "manager", loop.call_soon_threadsafe)
             stack.callback(disk.close)
             self._manager = Manager(manager_config, self.host, ports, disk, disk.snapshot)
-        stack.callback(lambda: [each.close() for each in timers])
+        stack.callback(lambda: timers[0].close())
 
     async def _start_workers(self, stack: AsyncExitStack, kind: ExecutorKind) -> None:
         group = await stack.enter_async_context(asyncio.TaskGroup())
@@ -242,9 +242,7 @@ class EmbeddedCluster:
             name = f"w{number}"
             folder = self.state_dir / "workers" / name
             known = EmbeddedWorker.known_id(folder)
-            node_id = await self.mutate(
-                lambda view, ids, _, name=name, known=known: admit_worker(view, name, ids, known)
-            )  # type: ignore[misc]
+            node_id = await self.mutate(_admission(name, known))
             worker = EmbeddedWorker(name, node_id, folder, kind, surroundings)
             self._workers[name] = self._by_id[node_id] = worker
         stack.push_async_callback(self._stop_workers)
@@ -260,3 +258,7 @@ class EmbeddedCluster:
 
     def _to_manager(self, node: str, message: Any, call: int) -> None:
         asyncio.get_running_loop().call_soon(self.manager.receive, node, message, call)
+
+
+def _admission(name: str, known: NodeId | None) -> Request[NodeId]:
+    return lambda view, ids, _: admit_worker(view, name, ids, known)

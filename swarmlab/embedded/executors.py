@@ -172,7 +172,7 @@ class SimMachine:
     async def adopt(self, tasks: Collection[TaskId]) -> None:
         """Models end with the process that runs them: nothing is ever left."""
 
-    async def logs(self, task_id: TaskId, options: LogOptions) -> AsyncIterator[LogMessage]:
+    async def logs(self, task_id: TaskId, options: LogOptions) -> AsyncIterator[LogMessage]:  # noqa: ARG002
         """Models print nothing."""
         return
         yield  # an iterator without lines

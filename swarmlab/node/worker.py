@@ -49,7 +49,7 @@ class Worker:
     """The machine of one worker, for one life: a worker that comes back is a new one that restores its records."""
 
     def __init__(self, config: WorkerConfig, ports: Ports, worker_ports: WorkerPorts) -> None:
-        timers = ports.timers(lambda component, timer: self.post(TimerFired(timer)))
+        timers = ports.timers(lambda _, timer: self.post(TimerFired(timer)))
         rng: random.Random = derived_rng(config.seed, f"agent/{config.node_id}")
         self._agent = Agent(config.hostname, rng, node_id=config.node_id)
         self._assembly = Assembly(
@@ -62,10 +62,10 @@ class Worker:
                     effect_port(Record, lambda source, effect: ports.record(source, effect.name, effect.fields)),
                     effect_port(Execute, lambda _, effect: worker_ports.execute(effect)),
                     effect_port(Interrupt, lambda _, effect: worker_ports.interrupt(effect)),
-                    effect_port(Describe, lambda _, effect: worker_ports.describe()),
+                    effect_port(Describe, lambda *_: worker_ports.describe()),
                     effect_port(Configure, lambda _, effect: worker_ports.configure(effect)),
                     effect_port(Persist, lambda _, effect: worker_ports.persist(effect)),
-                    effect_port(Retire, lambda _, effect: worker_ports.retire()),
+                    effect_port(Retire, lambda *_: worker_ports.retire()),
                 ]
             ),
             ports.clock,

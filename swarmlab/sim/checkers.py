@@ -74,7 +74,8 @@ def schedulable(node: Node) -> bool:
 
 def _task(change: Change, view: Snapshot) -> Iterator[str]:
     kind, task, old = change.kind, change.object, change.old
-    assert isinstance(task, Task) and (old is None or isinstance(old, Task))
+    assert isinstance(task, Task)
+    assert old is None or isinstance(old, Task)
     if kind == ChangeKind.REMOVED:
         return
     if task.service_id and view.get(Service, task.service_id) is None and task.desired_state < TaskState.SHUTDOWN:

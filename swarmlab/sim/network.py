@@ -35,8 +35,8 @@ class Link:
 class Network:
     """Links by node id; what is sent arrives later, in order, or the connection breaks.
 
-    A cut link (a partition) carries nothing; messages into it are lost with the connection, as soon as the end that sent
-    has noticed.
+    A cut link (a partition) carries nothing; messages into it are lost with the connection, as soon as the end that
+    sent has noticed.
     """
 
     def __init__(
@@ -49,7 +49,7 @@ class Network:
         to_worker: Callable[[str, Any, int], None],
         broken: Callable[[str, str], None],
     ) -> None:
-        """`broken(node, end)` is called at each end, "manager" or "worker", when it notices that a connection is gone."""
+        """`broken(node, end)` is called for each end, "manager" or "worker", when it notices that it is gone."""
         self._heap = heap
         self._rng = rng
         self._model = model

@@ -198,7 +198,7 @@ class World:
         agent.start([worker.disk[task] for task in sorted(worker.disk)])
 
     def kill_worker(self, name: str, *, tasks_too: bool = True) -> None:
-        """The node loses power, or with `tasks_too` False only its agent is killed. The manager learns it by silence."""
+        """The node loses power; with `tasks_too` False only its agent is killed. The manager learns it by silence."""
         worker = self.worker(name)
         worker.agent = None
         for timers in worker.timers:
