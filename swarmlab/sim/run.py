@@ -14,6 +14,7 @@ from swarmlab.api import (
     NodeId,
     NodeSpec,
     NotFound,
+    Rollback,
     Service,
     Task,
     TaskState,
@@ -254,7 +255,12 @@ class _Run:
         service = self._service(name)
         self.world.request(
             lambda view, _, now: update_service(
-                view, service.id, service.meta.version.index, spec or service.spec, spec is None, now
+                view,
+                service.id,
+                service.meta.version.index,
+                spec or service.spec,
+                Rollback.NONE if spec else Rollback.PREVIOUS,
+                now,
             )
         )
 

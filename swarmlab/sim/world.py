@@ -87,8 +87,6 @@ class World:
         self.config = config
         self.heap = Heap()
         self.log: list[LogLine] = []
-        #: Called with the snapshot after each commit, to check what must always hold.
-        self.on_commit: list[Callable[[Snapshot], None]] = []
         self._by_name: dict[str, SimWorker] = {}
         self._by_id: dict[str, SimWorker] = {}
         self.network = Network(
@@ -110,7 +108,6 @@ class World:
             ),
             CommitAtOnce(),
         )
-        self.manager.store.watch(None, lambda event: [check(event.view) for check in self.on_commit] and None)
         self.cluster_id: ClusterId = self.request(
             lambda view, ids, _: found_cluster(view, ids, heartbeat=config.heartbeat, history=config.history)
         )
