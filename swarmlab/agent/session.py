@@ -73,6 +73,8 @@ class Session:
         #: `results_in` of the last message applied; None before the first.
         self._reference: str | None = None
         self._configured: Configure | None = None
+        #: Why the last attempt failed; it is noted once, however often it comes again.
+        self._failure = ""
         self._closed = False
 
     @property
@@ -138,8 +140,11 @@ class Session:
         effects = self._drop()
         self._bound = min(BACKOFF_FIRST + 2 * self._bound, BACKOFF_LONGEST)
         wait = self._rng.randrange(self._bound)
-        fields = {"node": self._node_id, "error": f"{type(error).__name__}: {error}", "retry_ns": wait}
-        return [*effects, Record("session-lost", fields), SetTimer(RETRY, after(now, wait))]
+        failure = f"{type(error).__name__}: {error}"
+        if failure != self._failure:
+            self._failure = failure
+            effects.append(Record("session-lost", {"node": self._node_id, "error": failure, "retry_ns": wait}))
+        return [*effects, SetTimer(RETRY, after(now, wait))]
 
     def report(self, now: Instant) -> list[Effect]:
         """Send what waits to be reported, if it may be sent now."""
@@ -177,6 +182,7 @@ class Session:
         self._id = message.session_id
         self._registered = True
         self._bound = 0
+        self._failure = ""
         self._reporter.start_again(self._worker.statuses())
         effects.append(CancelTimer(LATE["session"]))
         effects.append(Record("session-opened", {"node": self._node_id, "session": self._id}))

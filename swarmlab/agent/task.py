@@ -108,9 +108,11 @@ class TaskMachine:
     is to be done. The machine is `gone` when the task was unassigned and nothing of it is left on the node.
     """
 
-    def __init__(self, task: Task, status: TaskStatus, dependencies: Callable[[Task], Dependencies]) -> None:
+    def __init__(
+        self, task: Task, status: TaskStatus, dependencies: Callable[[Task], Dependencies], *, kept: bool = False
+    ) -> None:
         self.task = task
-        self.status = status
+        self.status = _known(status)
         #: No PREPARE and START while this holds: what the task refers to may still come.
         self.held = False
         self.removing = False
@@ -123,7 +125,7 @@ class TaskMachine:
         self._terminating = False
         #: Something of it may be on the node.
         self._made = status.state >= TaskState.PREPARING
-        self._unkept = True
+        self._unkept = not kept
         self._news = False
         self._effects: list[Effect] = []
 
@@ -136,8 +138,9 @@ class TaskMachine:
         """Take the newest wish of the manager. The observed state is ours; a lower desired state is not followed."""
         if self.removing or task.desired_state < self.task.desired_state:
             return
-        self.task = task
-        self._unkept = True
+        if replace(task, status=self.task.status, meta=self.task.meta) != self.task:
+            self.task = task
+            self._unkept = True
 
     def unassign(self) -> None:
         """Stop the task and take everything of it off the node."""
@@ -286,6 +289,14 @@ class TaskMachine:
             self._unkept = False
             return [Persist(self.task.id, Kept(self.task, self.status)), *effects]
         return effects
+
+
+def _known(status: TaskStatus) -> TaskStatus:
+    """`status`; in a state between two that we know, of a later manager, it counts as the lower one."""
+    if status.state in _ENDS or status.state > TaskState.RUNNING:
+        return status
+    lower = [state for state in _ENDS if state < status.state]
+    return replace(status, state=max(lower, default=TaskState.ASSIGNED))
 
 
 def _with_runtime(status: TaskStatus, event: Executed) -> TaskStatus:

@@ -52,7 +52,7 @@ class Worker:
     def restore(self, tasks: Iterable[Kept], now: Instant) -> list[Effect]:
         """Go on with the tasks of an earlier life, from where they were."""
         for kept in tasks:
-            machine = TaskMachine(kept.task, kept.status, self._dependencies)
+            machine = TaskMachine(kept.task, kept.status, self._dependencies, kept=True)
             machine.held = not self._has_all(kept.task)
             self._machines[kept.task.id] = machine
         return self._advance(sorted(self._machines), now)
