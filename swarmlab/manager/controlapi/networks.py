@@ -23,25 +23,14 @@ from swarmlab.api import (
     new_id,
 )
 from swarmlab.api.validation import check_network_name
+from swarmlab.manager.allocator import NODE_LOCAL_DRIVERS, PREDEFINED_LABEL, is_ingress
 from swarmlab.manager.controlapi.filters import EVERYTHING, Filters, narrowed
 from swarmlab.manager.controlapi.stored import require_free_name, stored
 from swarmlab.store import ReferencesNetwork, Snapshot
 
-#: Marks networks that are there without anybody's asking. SwarmKit `networkallocator.PredefinedLabel`.
-PREDEFINED_LABEL = "com.docker.swarm.predefined"
-#: Marks the cluster's own ones; before `ingress` was a field, this and the name made the ingress network.
-INTERNAL_LABEL = "com.docker.swarm.internal"
-#: Names of the networks that every node has of itself.
-PREDEFINED = frozenset({"host", "bridge", "none"})
-#: Drivers that can be asked for; empty is overlay. Source: moby `libnetwork/cnmallocator/drivers_network_linux.go`.
-DRIVERS = frozenset({"", "overlay", "bridge", "host", "macvlan", "ipvlan"})
+#: Drivers that can be asked for; empty is overlay.
+DRIVERS = frozenset({"", "overlay"}) | NODE_LOCAL_DRIVERS
 IPAM_DRIVERS = frozenset({"", "default", "null"})
-
-
-def is_ingress(network: Network) -> bool:
-    """Whether it carries the ports that are published through ingress."""
-    annotations = network.spec.annotations
-    return network.spec.ingress or (annotations.name == "ingress" and INTERNAL_LABEL in annotations.labels)
 
 
 def create_network(view: Snapshot, spec: NetworkSpec, ids: random.Random) -> tuple[Changes, Network]:

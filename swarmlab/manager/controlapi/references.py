@@ -5,8 +5,6 @@ from collections.abc import Iterable
 from swarmlab.api import (
     ConfigReference,
     InvalidSpec,
-    Network,
-    NetworkId,
     NotFound,
     PortConfig,
     PortProtocol,
@@ -16,7 +14,7 @@ from swarmlab.api import (
     ServiceId,
     ServiceSpec,
 )
-from swarmlab.manager.controlapi.networks import PREDEFINED, is_ingress
+from swarmlab.manager.allocator import PREDEFINED, is_ingress, named_network
 from swarmlab.store import Snapshot
 
 
@@ -79,7 +77,7 @@ def _config_is_there(view: Snapshot, reference: ConfigReference) -> bool:
 def _check_network(view: Snapshot, target: str) -> None:
     if target in PREDEFINED:
         return
-    network = view.network(NetworkId(target)) or view.by_name(Network, target)
+    network = named_network(view, target)
     if network is None:
         raise NotFound(f"network {target} not found")
     if is_ingress(network):

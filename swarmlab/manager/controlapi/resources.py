@@ -43,7 +43,9 @@ def create_resource(
     low = annotations.name.lower()
     for other in view.find(Resource, ByKind(kind)):
         if other.annotations.name.lower() == low:
-            raise NameConflict(f"a {kind} {annotations.name} already exists ({other.id})")
+            raise NameConflict(
+                f"name conflicts with an existing object: {kind} {annotations.name} already exists ({other.id})"
+            )
     resource = Resource(id=ResourceId(new_id(ids)), annotations=annotations, kind=kind, payload=payload)
     return Changes.atomic(Create(resource)), resource
 

@@ -10,6 +10,7 @@ from swarmlab.api import (
     Create,
     Delete,
     Instant,
+    InvalidSpec,
     JobStatus,
     Precondition,
     Rollback,
@@ -120,8 +121,10 @@ def update_service(
     service = stored_at(view, Service, service_id, version)
     if rollback == Rollback.PREVIOUS:
         updated = _rolled_back(view, service)
+    elif spec is None:
+        raise InvalidSpec("service spec must be provided")
     else:
-        updated = _updated(view, service, spec or ServiceSpec())
+        updated = _updated(view, service, spec)
     if mode_of(updated.spec).is_job:
         iteration = service.job_status.job_iteration.index + 1 if service.job_status is not None else 1
         updated = replace(updated, job_status=JobStatus(job_iteration=Version(iteration), last_execution=now))

@@ -1,0 +1,7 @@
+import pytest
+from asked import Requests
+
+
+@pytest.fixture
+def at() -> Requests:
+    return Requests()
