@@ -1,0 +1,374 @@
+"""The allocator: ports for services, then PENDING for the tasks that waited for them."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import pytest
+from msgspec.structs import replace
+
+from swarmlab.api import (
+    Annotations,
+    Change,
+    Changes,
+    Create,
+    Delete,
+    Driver,
+    Endpoint,
+    EndpointSpec,
+    Instant,
+    Network,
+    NetworkAttachmentConfig,
+    NetworkId,
+    NetworkSpec,
+    PortConfig,
+    PortProtocol,
+    ProposalDropped,
+    PublishMode,
+    Refused,
+    ReplicatedService,
+    Service,
+    ServiceId,
+    ServiceSpec,
+    StoreObject,
+    Task,
+    TaskId,
+    TaskSpec,
+    TaskState,
+    TaskStatus,
+    Update,
+)
+from swarmlab.component import Effect, Event, Propose, Proposed, Record, SetTimer, TimerFired
+from swarmlab.manager.allocator import Allocator
+from swarmlab.store import EMPTY, Committed, Led, Snapshot, apply
+
+
+@dataclass
+class World:
+    """A store in front of an allocator; commits happen at once unless they are held."""
+
+    view: Snapshot = EMPTY
+    allocator: Allocator = field(default_factory=Allocator)
+    now: int = 0
+    held: bool = False
+    waiting: list[Propose] = field(default_factory=list)
+    records: list[tuple[str, object]] = field(default_factory=list)
+    timers: list[SetTimer] = field(default_factory=list)
+    proposals: int = 0
+
+    def lead(self) -> None:
+        self._carry_out(self.allocator.step(Led(self.view), Instant(self.now)))
+
+    def step(self, event: Event) -> None:
+        self._carry_out(self.allocator.step(event, Instant(self.now)))
+
+    def commit(self, changes: Changes) -> tuple[Refused, ...]:
+        self.now += 1
+        applied = apply(self.view, changes.groups, Instant(self.now), self.view.version + 1)
+        self.view = applied.snapshot
+        if applied.changes:
+            self._tell(applied.changes)
+        return applied.refused
+
+    def put(self, *objects: StoreObject) -> None:
+        assert not self.commit(Changes.atomic(*map(Create, objects)))
+
+    def change(self, obj: StoreObject) -> None:
+        assert not self.commit(Changes.atomic(Update(obj)))
+
+    def drop(self, *objects: StoreObject) -> None:
+        assert not self.commit(Changes.atomic(*(Delete(type(obj), obj.id) for obj in objects)))
+
+    def finish(self) -> None:
+        """Commit the proposal that was held."""
+        self._finish(self.waiting.pop(0))
+
+    def _tell(self, changes: tuple[Change, ...]) -> None:
+        self.step(Committed(self.view, changes))
+
+    def _carry_out(self, effects: Sequence[Effect]) -> None:
+        for effect in effects:
+            match effect:
+                case Propose():
+                    self.proposals += 1
+                    if self.held:
+                        self.waiting.append(effect)
+                    else:
+                        self._finish(effect)
+                case Record(name, fields):
+                    self.records.append((name, dict(fields)))
+                case SetTimer():
+                    self.timers.append(effect)
+
+    def _finish(self, proposal: Propose) -> None:
+        refused = self.commit(proposal.changes)
+        self.step(Proposed(proposal.tag, version=self.view.version, refused=refused))
+
+    def ports(self, service: str) -> list[int]:
+        endpoint = self.view.service(ServiceId(service)).endpoint
+        return [port.published_port for port in endpoint.ports] if endpoint else []
+
+    def state(self, task: str) -> tuple[TaskState, str]:
+        status = self.view.task(TaskId(task)).status
+        return status.state, status.err
+
+
+@pytest.fixture
+def world() -> World:
+    world = World()
+    world.lead()
+    return world
+
+
+def port(published: int = 0, target: int = 80, **more: object) -> PortConfig:
+    return PortConfig(target_port=target, published_port=published, **more)
+
+
+def wish(*ports: PortConfig, name: str = "web", **more: object) -> ServiceSpec:
+    return ServiceSpec(
+        annotations=Annotations(name),
+        replicated=ReplicatedService(1),
+        endpoint=EndpointSpec(ports=ports) if ports else None,
+        **more,
+    )
+
+
+def service(name: str, *ports: PortConfig, **more: object) -> Service:
+    return Service(id=ServiceId(name), spec=wish(*ports, name=name), **more)
+
+
+def task(name: str, service: str = "web", desired: TaskState = TaskState.RUNNING, *networks: str) -> Task:
+    attachments = tuple(NetworkAttachmentConfig(target=target) for target in networks)
+    return Task(
+        id=TaskId(name),
+        service_id=ServiceId(service),
+        slot=1,
+        spec=TaskSpec(networks=attachments),
+        desired_state=desired,
+        status=TaskStatus(state=TaskState.NEW, message="created"),
+    )
+
+
+def reshaped(world: World, name: str, *ports: PortConfig) -> None:
+    held = world.view.service(ServiceId(name))
+    world.change(replace(held, spec=wish(*ports, name=name)))
+
+
+def test_a_task_that_needs_nothing_goes_on_in_the_next_commit(world: World) -> None:
+    world.put(service("web"), task("t1"), task("t2"))
+    assert world.state("t1") == (TaskState.PENDING, "")
+    found = world.view.task(TaskId("t2"))
+    assert found.status == TaskStatus(timestamp=Instant(1), state=TaskState.PENDING, message="pending task scheduling")
+    assert found.endpoint is None
+    assert world.proposals == 1
+
+
+def test_all_that_one_commit_makes_necessary_is_one_proposal(world: World) -> None:
+    world.put(*(service(f"s{n}", port()) for n in range(40)))
+    assert world.proposals == 1
+    world.put(*(task(f"t{n}", f"s{n}") for n in range(40)))
+    assert world.proposals == 2
+    assert {world.state(f"t{n}")[0] for n in range(40)} == {TaskState.PENDING}
+
+
+def test_tasks_wait_for_the_ports_of_their_service_and_get_its_endpoint(world: World) -> None:
+    world.held = True
+    world.put(service("web", port(8080)), task("t1"))
+    assert world.state("t1") == (TaskState.NEW, "")
+    world.finish()
+    assert world.state("t1") == (TaskState.NEW, "")
+    world.finish()
+    assert world.state("t1") == (TaskState.PENDING, "")
+    held = world.view.service(ServiceId("web"))
+    assert held.endpoint == Endpoint(spec=held.spec.endpoint, ports=(port(8080),))
+    assert world.view.task(TaskId("t1")).endpoint == held.endpoint
+    assert world.waiting == []
+
+
+def test_ports_are_given_exactly_or_next_in_the_dynamic_range(world: World) -> None:
+    world.put(service("web", port(30001), port(0, 81), port(0, 82), port(0, 53, protocol=PortProtocol.UDP)))
+    assert world.ports("web") == [30001, 30000, 30002, 30000]
+
+
+def test_host_ports_are_copied_and_belong_to_nobody(world: World) -> None:
+    on_host = port(8080, publish_mode=PublishMode.HOST)
+    world.put(service("a", on_host), service("b", on_host), service("c", port(0, publish_mode=PublishMode.HOST)))
+    assert [world.ports(name) for name in "abc"] == [[8080], [8080], [0]]
+
+
+def test_a_dynamic_port_is_kept_over_updates(world: World) -> None:
+    world.put(service("web", port(0, 80), port(0, 81)))
+    reshaped(world, "web", port(0, 443), port(0, 81), port(9000))
+    assert world.ports("web") == [30002, 30001, 9000]
+    reshaped(world, "web", port(0, 81), port(0, 443))
+    assert world.ports("web") == [30001, 30002]
+
+
+def test_two_equal_dynamic_ports_keep_theirs_in_order(world: World) -> None:
+    world.put(service("web", port(0), port(0)))
+    reshaped(world, "web", port(0), port(0), port(0, 81))
+    assert world.ports("web") == [30000, 30001, 30002]
+
+
+def test_a_port_is_not_given_out_again_at_once(world: World) -> None:
+    world.put(service("a", port()))
+    world.drop(world.view.service(ServiceId("a")))
+    world.put(service("b", port()))
+    assert world.ports("b") == [30001]
+
+
+def test_the_dynamic_range_wraps_and_ends(world: World) -> None:
+    world.put(service("last", port(32767)), service("web", port()))
+    assert world.ports("web") == [30000]
+    world.put(service("rest", *(port(number, 80) for number in range(30001, 32767))))
+    world.put(service("none", port()), task("t1", "none"))
+    assert world.state("t1") == (
+        TaskState.NEW,
+        "no dynamic tcp port is free: all of 30000-32767 are published",
+    )
+    world.drop(world.view.service(ServiceId("last")))
+    assert world.ports("none") == [32767]
+
+
+def test_without_ports_the_endpoint_goes(world: World) -> None:
+    world.put(service("web", port(8080)))
+    reshaped(world, "web")
+    assert world.view.service(ServiceId("web")).endpoint is None
+    world.put(service("api", port(8080)))
+    assert world.ports("api") == [8080]
+
+
+def test_a_taken_port_is_named_with_its_owner_and_given_when_it_is_freed(world: World) -> None:
+    world.put(service("api", port(8080)))
+    world.put(service("web", port(9090), port(8080)), task("t1"))
+    reason = "port 8080/tcp is published already by service api (api)"
+    assert world.state("t1") == (TaskState.NEW, reason)
+    assert ("allocation-failed", {"service": "web", "reason": reason}) in world.records
+    assert world.ports("web") == []
+    world.put(task("t2"))
+    assert world.state("t2") == (TaskState.NEW, reason)
+    world.put(service("other", port(9090)))
+    assert world.ports("other") == [9090]
+    world.drop(world.view.service(ServiceId("api")))
+    assert world.state("t1")[1] == "port 9090/tcp is published already by service other (other)"
+    reshaped(world, "other", port(9091))
+    assert world.ports("web") == [9090, 8080]
+    assert [world.state(name) for name in ("t1", "t2")] == [(TaskState.PENDING, "")] * 2
+
+
+def test_a_reason_is_written_once(world: World) -> None:
+    world.put(service("api", port(8080)), service("zzz", port(1)))
+    world.put(service("web", port(8080)), task("t1"))
+    before = world.view.version
+    world.drop(world.view.service(ServiceId("zzz")))
+    assert world.view.version == before + 1
+    assert len([name for name, _ in world.records if name == "allocation-failed"]) == 1
+
+
+def test_a_failed_service_is_tried_again_when_its_own_wish_changes(world: World) -> None:
+    world.put(service("api", port(8080)))
+    world.put(service("web", port(8080)), task("t1"))
+    reshaped(world, "web", port(8081))
+    assert world.ports("web") == [8081]
+    assert world.state("t1") == (TaskState.PENDING, "")
+
+
+def test_two_services_of_one_commit_do_not_get_one_port(world: World) -> None:
+    world.put(service("a", port(80)), service("b", port(80)), task("ta", "a"), task("tb", "b"))
+    assert world.state("ta")[0] == TaskState.PENDING
+    assert world.state("tb") == (TaskState.NEW, "port 80/tcp is published already by service a (a)")
+
+
+def test_what_is_allocated_is_restored_before_anything_is_given_out() -> None:
+    """A service with an early id asks for any port; a later one has the first dynamic port already."""
+    world = World()
+    ports = (port(30000),)
+    done = service("z", port(0), endpoint=Endpoint(spec=EndpointSpec(ports=(port(0),)), ports=ports))
+    world.put(service("a", port(0)), done, task("t1", "z"), task("t2", "a"))
+    world.allocator = Allocator()
+    world.lead()
+    assert (world.ports("a"), world.ports("z")) == ([30001], [30000])
+    assert {world.state("t1")[0], world.state("t2")[0]} == {TaskState.PENDING}
+
+
+def test_a_new_leader_forgets_the_proposal_of_the_old_term(world: World) -> None:
+    world.held = True
+    world.put(service("web", port(0)))
+    lost = world.waiting.pop()
+    world.lead()
+    world.step(Proposed(lost.tag, error=ProposalDropped("no leader")))
+    assert world.timers == []
+    world.finish()
+    assert world.ports("web") == [30000]
+
+
+def test_a_service_that_changed_meanwhile_is_allocated_as_it_is_now(world: World) -> None:
+    world.held = True
+    world.put(service("web", port(8080)), task("t1"))
+    reshaped(world, "web", port(8081))
+    world.finish()
+    world.finish()
+    assert world.ports("web") == [8081]
+    world.finish()
+    assert world.state("t1") == (TaskState.PENDING, "")
+
+
+def test_a_dropped_proposal_is_made_again_after_a_pause(world: World) -> None:
+    world.held = True
+    world.put(service("web"), task("t1"))
+    lost = world.waiting.pop()
+    world.step(Proposed(lost.tag, error=ProposalDropped("no quorum")))
+    assert [timer.at - world.now for timer in world.timers] == [1_000_000_000]
+    assert world.waiting == []
+    world.step(TimerFired(world.timers[0].name))
+    world.finish()
+    assert world.state("t1") == (TaskState.PENDING, "")
+
+
+def test_tasks_that_are_not_wanted_any_more_are_left_alone(world: World) -> None:
+    world.put(service("web"), task("t1", "web", TaskState.SHUTDOWN), task("t2", "gone"), task("t3", ""))
+    assert [world.state(name)[0] for name in ("t1", "t2", "t3")] == [TaskState.NEW, TaskState.NEW, TaskState.PENDING]
+
+
+def test_a_task_that_went_away_meanwhile_is_forgotten(world: World) -> None:
+    world.put(service("api", port(8080)))
+    world.put(service("web", port(8080)), task("t1"))
+    world.drop(world.view.task(TaskId("t1")))
+    world.drop(world.view.service(ServiceId("api")))
+    assert world.ports("web") == [8080]
+    world.drop(world.view.service(ServiceId("web")))
+    assert world.view.tasks() == ()
+
+
+def network(name: str, driver: str = "", **more: object) -> Network:
+    return Network(
+        id=NetworkId(name), spec=NetworkSpec(annotations=Annotations(name), driver_config=Driver(driver)), **more
+    )
+
+
+def test_a_task_waits_for_its_networks_and_says_so(world: World) -> None:
+    world.put(network("back"), network("here", "bridge"), service("web"))
+    world.put(
+        task("t1", "web", TaskState.RUNNING, "host"),
+        task("t2", "web", TaskState.RUNNING, "here", "back"),
+        task("t3", "web", TaskState.RUNNING, "nowhere"),
+    )
+    assert world.state("t1") == (TaskState.PENDING, "")
+    assert world.state("t2") == (TaskState.NEW, "network back (overlay) is not allocated")
+    assert world.state("t3") == (TaskState.NEW, "network nowhere not found")
+    world.change(replace(world.view.network(NetworkId("back")), driver_state=Driver("overlay")))
+    assert world.state("t2") == (TaskState.PENDING, "")
+    world.put(network("nowhere", "host"))
+    assert world.state("t3") == (TaskState.PENDING, "")
+
+
+def test_predefined_networks_need_nothing(world: World) -> None:
+    spec = NetworkSpec(annotations=Annotations("mesh", {"com.docker.swarm.predefined": "true"}))
+    world.put(Network(id=NetworkId("mesh"), spec=spec), service("web"), task("t1", "web", TaskState.RUNNING, "mesh"))
+    assert world.state("t1") == (TaskState.PENDING, "")
+
+
+def test_networks_in_the_old_place_count_too(world: World) -> None:
+    held = service("web")
+    held = replace(held, spec=replace(held.spec, networks=(NetworkAttachmentConfig(target="back"),)))
+    world.put(network("back"), held, task("t1"))
+    assert world.state("t1") == (TaskState.NEW, "network back (overlay) is not allocated")
