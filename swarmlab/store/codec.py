@@ -20,6 +20,9 @@ SCHEMA = 1
 #: Objects of one chunk of a table: large enough to be quick, small enough to be written between other work.
 CHUNK = 500
 
+#: What decoding raises on bytes that are not ours.
+_DAMAGE = (msgspec.DecodeError, UnicodeDecodeError)
+
 _ENCODER = msgspec.msgpack.Encoder()
 _KIND_OF = {word: kind for kind, word in KINDS.items()}
 _OBJECTS: dict[type[StoreObject], msgspec.msgpack.Decoder[Any]] = {
@@ -52,13 +55,13 @@ def replayed(snapshot: Snapshot, data: bytes) -> tuple[Snapshot, tuple[Change, .
     _check_schema(data)
     try:
         _, version, parts = _ENTRY.decode(data)
-    except msgspec.DecodeError as error:
+    except _DAMAGE as error:
         raise StateError(f"the log entry after version {snapshot.version} is damaged: {error}") from error
     if version != snapshot.version + 1:
         raise StateError(f"log entry {version} cannot follow version {snapshot.version}")
     try:
         changes = tuple(_change(snapshot, *part) for part in parts)
-    except msgspec.DecodeError as error:
+    except _DAMAGE as error:
         raise StateError(f"log entry {version} is damaged: {error}") from error
     return advanced(snapshot, changes, version), changes
 
@@ -101,9 +104,12 @@ def decode_chunks(version: int, chunks: Iterable[bytes]) -> Snapshot:
             _, word, rows = _CHUNK.decode(data)
             decoder = _OBJECTS[_kind_of(word)]
             created += [Change(ChangeKind.CREATED, decoder.decode(row)) for row in rows]
-        except msgspec.DecodeError as error:
+        except _DAMAGE as error:
             raise StateError(f"the snapshot of version {version} is damaged: {error}") from error
-    return advanced(EMPTY, created, version)
+    snapshot = advanced(EMPTY, created, version)
+    if sum(map(snapshot.count, KINDS)) != len(created):
+        raise StateError(f"the snapshot of version {version} is damaged: an object is there twice")
+    return snapshot
 
 
 def encode_snapshot(snapshot: Snapshot) -> bytes:
@@ -120,7 +126,7 @@ def decode_snapshot(data: bytes) -> Snapshot:
     _check_schema(data)
     try:
         _, version, chunks = _FILE.decode(data)
-    except msgspec.DecodeError as error:
+    except _DAMAGE as error:
         raise StateError(f"the snapshot is damaged: {error}") from error
     return decode_chunks(version, chunks)
 

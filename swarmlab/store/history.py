@@ -6,6 +6,9 @@ from collections.abc import Callable
 from swarmlab.api import OutOfSequence
 from swarmlab.store.events import Committed
 
+#: What a commit counts at least; so the default limit holds a thousand.
+COMMIT_WEIGHT = 20
+
 
 class Watch:
     """A follower of the store's commits, until it is cancelled."""
@@ -30,8 +33,9 @@ class Watch:
 class History:
     """The last commits, as many as together hold at most `limit` changes; the very last one in any case.
 
-    With a limit of 0 none is held. Commits are numbered here apart from their versions, since a restore may lead to any
-    version.
+    A commit counts as at least `COMMIT_WEIGHT` changes, since it holds a snapshot. With a limit of 0 none is held.
+
+    Commits are numbered here apart from their versions, since a restore may lead to any version.
     """
 
     def __init__(self, limit: int, version: int) -> None:
@@ -47,10 +51,10 @@ class History:
         """Hold a commit, let go of the oldest; its number."""
         self.sequence += 1
         self._commits.append(committed)
-        self._size += len(committed.changes)
+        self._size += _weight(committed)
         while self._commits and self._size > self._limit and (len(self._commits) > 1 or not self._limit):
             oldest = self._commits.popleft()
-            self._size -= len(oldest.changes)
+            self._size -= _weight(oldest)
             self._floor = oldest.view.version
         return self.sequence
 
@@ -78,3 +82,7 @@ class History:
             for place, committed in enumerate(self._commits)
             if committed.view.version > version
         ]
+
+
+def _weight(committed: Committed) -> int:
+    return max(len(committed.changes), COMMIT_WEIGHT)

@@ -39,7 +39,7 @@ class Snapshot:
 
     Immutable: it may be kept, compared with a later one, read from another thread. A commit shares with the one before
     all that it did not touch. What comes out in a tuple is sorted by id; that order and the tuples are worked out when
-    first asked for, and kept for as long as the snapshot lives.
+    first asked for, and kept until the store has gone on.
     """
 
     __slots__ = ("_by_node", "_by_service", "_by_slot", "_hostnames", "_tables", "version")
@@ -175,6 +175,12 @@ class Snapshot:
     def nodes_called(self, hostname: str) -> tuple[Node, ...]:
         """All nodes of that host name, whatever the case."""
         return rows_of(self._tables[Node].objects, ordered(self._hostnames.get(hostname.lower())))
+
+    def forget(self, successor: "Snapshot") -> None:
+        """Let go of the tuples that `successor` does not share, so that old snapshots stay small; nothing is lost."""
+        for kind, table in self._tables.items():
+            if successor._tables[kind] is not table:
+                table.forget()
 
     def table(self, kind: type[T]) -> Table[T]:
         """The inner form of one kind, for those that make the next snapshot or write this one down."""

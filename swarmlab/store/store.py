@@ -155,7 +155,8 @@ class Store:
         assert step.entry is not None
         self._steps.popleft()
         step.settled = True
-        self._view = step.entry.view
+        before, self._view = self._view, step.entry.view
+        before.forget(self._view)
         self._announce(Committed(step.entry.view, step.entry.changes))
         proposal = step.proposal
         proposal.committed = step.entry.version

@@ -37,15 +37,21 @@ class Table(Generic[T]):
 
     def ids(self) -> tuple[str, ...]:
         """All ids, sorted."""
-        if self._ids is None:
-            self._ids = tuple(sorted(self.objects))
-        return self._ids
+        ids = self._ids
+        if ids is None:
+            ids = self._ids = tuple(sorted(self.objects))
+        return ids
+
+    def forget(self) -> None:
+        """Let go of what was worked out; asked again, it is worked out anew."""
+        self._ids = self._rows = None
 
     def rows(self) -> tuple[T, ...]:
         """All objects, sorted by id."""
-        if self._rows is None:
-            self._rows = tuple(map(self.objects.__getitem__, self.ids()))
-        return self._rows
+        rows = self._rows  # Read once: another thread may let go of it.
+        if rows is None:
+            rows = self._rows = tuple(map(self.objects.__getitem__, self.ids()))
+        return rows
 
 
 class Crowd:
