@@ -120,15 +120,16 @@ class Execution:
 
     async def logs(self, task_id: TaskId, options: LogOptions) -> AsyncIterator[LogMessage]:
         """The wanted lines of a task on this node, oldest first. `NotFound` for a task that is not on it."""
-        if task_id in self._controllers:
-            _, controller = self._controllers[task_id]
-        else:
-            task = self._recall(task_id)
-            if task is None:
-                raise NotFound(f"task {task_id} is not on this node")
-            controller = self._executor.controller(task, Dependencies())
-        async for message in controller.logs(options):
-            yield message
+        known = self._controllers.get(task_id)
+        task = known[0].task if known is not None else self._recall(task_id)
+        if task is None:
+            raise NotFound(f"task {task_id} is not on this node")
+        controller = self._executor.controller(task, Dependencies())
+        try:
+            async for message in controller.logs(options):
+                yield message
+        finally:
+            await controller.close()
 
     async def _step(self, effect: Execute) -> None:
         task_id = effect.task_id

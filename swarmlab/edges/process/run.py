@@ -142,7 +142,7 @@ class Run:
         return self.record.exit_code if self.record is not None else None
 
     async def stop(self, longest: Duration | None = None) -> None:
-        """Ask it to stop, then after its grace, but `longest` at most, make it; wait for its end. Not running: nothing."""
+        """Ask it to stop, make it after its grace (`longest` at most), and wait for its end. Not running: nothing."""
         if self._child is None or self._over is None:
             return
         grace = self._stop.grace if longest is None else min(longest, self._stop.grace)
