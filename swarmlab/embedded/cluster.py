@@ -11,6 +11,7 @@ from typing import Any, Self, TypeVar
 
 from msgspec import field
 
+from swarmlab.agent.exec import LogMessage, LogOptions
 from swarmlab.api import (
     MILLISECOND,
     ClusterId,
@@ -22,6 +23,7 @@ from swarmlab.api import (
     NotFound,
     Precondition,
     StrategyInfo,
+    Task,
     TaskId,
     Value,
     WorkerInfo,
@@ -29,7 +31,7 @@ from swarmlab.api import (
 )
 from swarmlab.edges.disk import DiskProposer
 from swarmlab.edges.driver import LiveClock, LoopTimers, fresh_seed
-from swarmlab.edges.grpc import ControlServer
+from swarmlab.edges.grpc import ControlServer, TaskLogs
 from swarmlab.embedded.executors import ExecutorKind, choose_executor
 from swarmlab.embedded.story import Story
 from swarmlab.embedded.worker import EmbeddedWorker, Surroundings
@@ -188,9 +190,11 @@ class EmbeddedCluster:
             raise Precondition(f"worker {name} runs already")
         await worker.start()
 
-    def worker_log_sources(self) -> Mapping[str, EmbeddedWorker]:
-        """Workers that run, by node id."""
-        return {worker.node_id: worker for worker in self._workers.values() if worker.running}
+    def _task_lines(self, task: Task, options: LogOptions) -> AsyncIterator[LogMessage]:
+        worker = self._by_id.get(task.node_id)
+        if worker is None:
+            raise Precondition(f"node {task.node_id} is not of this process")
+        return worker.logs(task.id, options)
 
     def _worker(self, name: str) -> EmbeddedWorker:
         if name not in self._workers:
@@ -202,7 +206,7 @@ class EmbeddedCluster:
         if config.state_dir is None:
             self.state_dir = Path(tempfile.mkdtemp(prefix="swarmlab-"))
             stack.callback(shutil.rmtree, self.state_dir, ignore_errors=True)
-        kind = await choose_executor(config.executor)
+        kind = await choose_executor(config.executor, stack)
         self.executor = kind.name
         self._open_store(stack)
         self.cluster_id = await self.mutate(
@@ -211,8 +215,8 @@ class EmbeddedCluster:
         self.manager.lead()
         await self._start_workers(stack, kind)
         if config.socket is not None:
-            server = ControlServer(config.socket, self, self, self)
-            await stack.enter_async_context(server)
+            logs = TaskLogs(self, self._task_lines)
+            await stack.enter_async_context(ControlServer(config.socket, self, logs, self))
 
     def _open_store(self, stack: AsyncExitStack) -> None:
         config = self.config

@@ -1,8 +1,8 @@
 """The machines of embedded workers: what runs their tasks, by the name of the executor."""
 
 import asyncio
-import os
 from collections.abc import AsyncIterator, Callable, Collection
+from contextlib import AsyncExitStack
 from pathlib import Path
 from types import TracebackType
 from typing import NamedTuple, Protocol, Self
@@ -20,7 +20,7 @@ from swarmlab.api import (
     TaskId,
 )
 from swarmlab.component import Event, derived_rng
-from swarmlab.edges.docker import DockerExecutor, engine_answers
+from swarmlab.edges.docker import DockerExecutor, Engine, engine_answers, engine_url
 from swarmlab.edges.execution import Execution
 from swarmlab.edges.nodefacts import NodeFacts
 from swarmlab.edges.process import ProcessExecutor
@@ -81,8 +81,10 @@ class ExecutorKind(NamedTuple):
     make: Callable[[Place], Machine]
 
 
-async def choose_executor(name: str) -> ExecutorKind:
+async def choose_executor(name: str, stack: AsyncExitStack) -> ExecutorKind:
     """The executor of that name; "auto" is docker where an Engine answers, else process.
+
+    What the machines share is let go of with `stack`.
 
     Raises:
         InvalidSpec: There is no such executor.
@@ -93,9 +95,12 @@ async def choose_executor(name: str) -> ExecutorKind:
     if name == "auto":
         name = "docker" if await engine_answers() else "process"
     elif name == "docker" and not await engine_answers():
-        host = os.environ.get("DOCKER_HOST", "unix:///var/run/docker.sock")
-        raise ExecutorError(f"executor docker: no Engine answers at {host}; start one, or take --executor process")
-    return ExecutorKind(name, {"docker": _docker, "process": _process, "sim": _sim}[name])
+        raise ExecutorError(f"executor docker: no Engine answers at {engine_url()}; start one, or use process")
+    if name == "docker":
+        engine = Engine()
+        stack.push_async_callback(engine.close)
+        return ExecutorKind(name, lambda place: LiveMachine(DockerExecutor(engine, place.facts), place.recall))
+    return ExecutorKind(name, _process if name == "process" else SimMachine)
 
 
 class LiveMachine:
@@ -190,13 +195,5 @@ class SimMachine:
         self._executor.power_off()
 
 
-def _docker(place: Place) -> Machine:
-    return LiveMachine(DockerExecutor(place.facts, place.folder / "docker"), place.recall)
-
-
 def _process(place: Place) -> Machine:
     return LiveMachine(ProcessExecutor(place.folder / "process", place.facts, place.clock), place.recall)
-
-
-def _sim(place: Place) -> Machine:
-    return SimMachine(place)
