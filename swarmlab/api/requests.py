@@ -45,7 +45,7 @@ class ServiceStatus(Value, frozen=True, kw_only=True):
     """How far a service is; all zero where it does not exist."""
 
     service_id: ServiceId
-    #: Wanted at once: replicas; for a global service the tasks that are to run; for a replicated job its parallel limit.
+    #: Wanted at once: replicas; the tasks of a global service that are to run; the parallel limit of a replicated job.
     desired_tasks: int = 0
     running_tasks: int = 0
     #: Of jobs, in the present iteration.

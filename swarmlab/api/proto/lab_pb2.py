@@ -24,10 +24,11 @@ _sym_db = _symbol_database.Default()
 
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 from google.protobuf import wrappers_pb2 as google_dot_protobuf_dot_wrappers__pb2
+from swarmlab.api.proto import specs_pb2 as swarmlab_dot_api_dot_proto_dot_specs__pb2
 from swarmlab.api.proto import types_pb2 as swarmlab_dot_api_dot_proto_dot_types__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1cswarmlab/api/proto/lab.proto\x12\x0fswarmlab.lab.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1egoogle/protobuf/wrappers.proto\x1a\x1eswarmlab/api/proto/types.proto\"7\n\x08Shortage\x12\x0e\n\x06\x66ilter\x18\x01 \x01(\t\x12\x0c\n\x04text\x18\x02 \x01(\t\x12\r\n\x05nodes\x18\x03 \x01(\x04\"\x98\x02\n\x0bNodeVerdict\x12\x0f\n\x07node_id\x18\x01 \x01(\t\x12\x10\n\x08hostname\x18\x02 \x01(\t\x12<\n\x08refusals\x18\x03 \x03(\x0b\x32*.swarmlab.lab.v1.NodeVerdict.RefusalsEntry\x12\x38\n\x06scores\x18\x04 \x03(\x0b\x32(.swarmlab.lab.v1.NodeVerdict.ScoresEntry\x12\x0e\n\x06placed\x18\x05 \x01(\x04\x1a/\n\rRefusalsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x1a-\n\x0bScoresEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x01:\x02\x38\x01\"\xdb\x03\n\x0b\x45xplanation\x12\x0f\n\x07task_id\x18\x01 \x01(\t\x12\x12\n\nservice_id\x18\x02 \x01(\t\x12\x14\n\x0cservice_name\x18\x03 \x01(\t\x12,\n\x05state\x18\x04 \x01(\x0e\x32\x1d.docker.swarmkit.v1.TaskState\x12\x34\n\rdesired_state\x18\x05 \x01(\x0e\x32\x1d.docker.swarmkit.v1.TaskState\x12\x0f\n\x07verdict\x18\x06 \x01(\t\x12\x0f\n\x07summary\x18\x07 \x01(\t\x12\x10\n\x08strategy\x18\x08 \x01(\t\x12\x0f\n\x07node_id\x18\t \x01(\t\x12\x10\n\x08hostname\x18\n \x01(\t\x12\x0f\n\x07version\x18\x0b \x01(\x04\x12.\n\ndecided_at\x18\x0c \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\tshortages\x18\r \x03(\x0b\x32\x19.swarmlab.lab.v1.Shortage\x12+\n\x05nodes\x18\x0e \x03(\x0b\x32\x1c.swarmlab.lab.v1.NodeVerdict\x12\x16\n\x0enodes_left_out\x18\x0f \x01(\x04\x12\x13\n\x0bsuggestions\x18\x10 \x03(\t\x12\r\n\x05story\x18\x11 \x03(\t\"\xd7\x01\n\x0cStrategyInfo\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0e\n\x06origin\x18\x02 \x01(\t\x12\x0f\n\x07summary\x18\x03 \x01(\t\x12\x41\n\nparameters\x18\x04 \x03(\x0b\x32-.swarmlab.lab.v1.StrategyInfo.ParametersEntry\x12\x12\n\nrebalances\x18\x05 \x01(\x08\x12\x0e\n\x06\x61\x63tive\x18\x06 \x01(\x08\x1a\x31\n\x0fParametersEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"r\n\x08LabEvent\x12\r\n\x05index\x18\x01 \x01(\x04\x12&\n\x02\x61t\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x11\n\tcomponent\x18\x03 \x01(\t\x12\x0c\n\x04name\x18\x04 \x01(\t\x12\x0e\n\x06\x66ields\x18\x05 \x01(\t\"N\n\nWorkerInfo\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07node_id\x18\x02 \x01(\t\x12\x10\n\x08\x65xecutor\x18\x03 \x01(\t\x12\x0f\n\x07running\x18\x04 \x01(\x08\"\x83\x01\n\tLabStatus\x12\x12\n\ncluster_id\x18\x01 \x01(\t\x12\x10\n\x08strategy\x18\x02 \x01(\t\x12\x0f\n\x07version\x18\x03 \x01(\x04\x12\x11\n\tstate_dir\x18\x04 \x01(\t\x12,\n\x07workers\x18\x05 \x03(\x0b\x32\x1b.swarmlab.lab.v1.WorkerInfo\"\x98\x01\n\x0b\x45rrorDetail\x12\x0c\n\x04kind\x18\x01 \x01(\t\x12\x0e\n\x06plugin\x18\x02 \x01(\t\x12\x0c\n\x04hook\x18\x03 \x01(\t\x12\x0c\n\x04near\x18\x04 \x03(\t\x12\x0c\n\x04hint\x18\x05 \x01(\t\x12\x11\n\ttemporary\x18\x06 \x01(\x08\x12.\n\texit_code\x18\x07 \x01(\x0b\x32\x1b.google.protobuf.Int64Value\"\x1e\n\x0e\x45xplainRequest\x12\x0c\n\x04task\x18\x01 \x01(\t\"D\n\x0f\x45xplainResponse\x12\x31\n\x0b\x65xplanation\x18\x01 \x01(\x0b\x32\x1c.swarmlab.lab.v1.Explanation\"\x0f\n\rStatusRequest\"<\n\x0eStatusResponse\x12*\n\x06status\x18\x01 \x01(\x0b\x32\x1a.swarmlab.lab.v1.LabStatus\"\x17\n\x15ListStrategiesRequest\"K\n\x16ListStrategiesResponse\x12\x31\n\nstrategies\x18\x01 \x03(\x0b\x32\x1d.swarmlab.lab.v1.StrategyInfo\"!\n\x11StopWorkerRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"A\n\x12StopWorkerResponse\x12+\n\x06worker\x18\x01 \x01(\x0b\x32\x1b.swarmlab.lab.v1.WorkerInfo\"\"\n\x12StartWorkerRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"B\n\x13StartWorkerResponse\x12+\n\x06worker\x18\x01 \x01(\x0b\x32\x1b.swarmlab.lab.v1.WorkerInfo\".\n\rEventsRequest\x12\r\n\x05since\x18\x01 \x01(\x04\x12\x0e\n\x06\x66ollow\x18\x02 \x01(\x08\":\n\rEventsMessage\x12)\n\x06\x65vents\x18\x01 \x03(\x0b\x32\x19.swarmlab.lab.v1.LabEvent2\xfe\x03\n\x03Lab\x12L\n\x07\x45xplain\x12\x1f.swarmlab.lab.v1.ExplainRequest\x1a .swarmlab.lab.v1.ExplainResponse\x12I\n\x06Status\x12\x1e.swarmlab.lab.v1.StatusRequest\x1a\x1f.swarmlab.lab.v1.StatusResponse\x12\x61\n\x0eListStrategies\x12&.swarmlab.lab.v1.ListStrategiesRequest\x1a\'.swarmlab.lab.v1.ListStrategiesResponse\x12U\n\nStopWorker\x12\".swarmlab.lab.v1.StopWorkerRequest\x1a#.swarmlab.lab.v1.StopWorkerResponse\x12X\n\x0bStartWorker\x12#.swarmlab.lab.v1.StartWorkerRequest\x1a$.swarmlab.lab.v1.StartWorkerResponse\x12J\n\x06\x45vents\x12\x1e.swarmlab.lab.v1.EventsRequest\x1a\x1e.swarmlab.lab.v1.EventsMessage0\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1cswarmlab/api/proto/lab.proto\x12\x0fswarmlab.lab.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1egoogle/protobuf/wrappers.proto\x1a\x1eswarmlab/api/proto/specs.proto\x1a\x1eswarmlab/api/proto/types.proto\"7\n\x08Shortage\x12\x0e\n\x06\x66ilter\x18\x01 \x01(\t\x12\x0c\n\x04text\x18\x02 \x01(\t\x12\r\n\x05nodes\x18\x03 \x01(\x04\"\x98\x02\n\x0bNodeVerdict\x12\x0f\n\x07node_id\x18\x01 \x01(\t\x12\x10\n\x08hostname\x18\x02 \x01(\t\x12<\n\x08refusals\x18\x03 \x03(\x0b\x32*.swarmlab.lab.v1.NodeVerdict.RefusalsEntry\x12\x38\n\x06scores\x18\x04 \x03(\x0b\x32(.swarmlab.lab.v1.NodeVerdict.ScoresEntry\x12\x0e\n\x06placed\x18\x05 \x01(\x04\x1a/\n\rRefusalsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x1a-\n\x0bScoresEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x01:\x02\x38\x01\"\xdb\x03\n\x0b\x45xplanation\x12\x0f\n\x07task_id\x18\x01 \x01(\t\x12\x12\n\nservice_id\x18\x02 \x01(\t\x12\x14\n\x0cservice_name\x18\x03 \x01(\t\x12,\n\x05state\x18\x04 \x01(\x0e\x32\x1d.docker.swarmkit.v1.TaskState\x12\x34\n\rdesired_state\x18\x05 \x01(\x0e\x32\x1d.docker.swarmkit.v1.TaskState\x12\x0f\n\x07verdict\x18\x06 \x01(\t\x12\x0f\n\x07summary\x18\x07 \x01(\t\x12\x10\n\x08strategy\x18\x08 \x01(\t\x12\x0f\n\x07node_id\x18\t \x01(\t\x12\x10\n\x08hostname\x18\n \x01(\t\x12\x0f\n\x07version\x18\x0b \x01(\x04\x12.\n\ndecided_at\x18\x0c \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\tshortages\x18\r \x03(\x0b\x32\x19.swarmlab.lab.v1.Shortage\x12+\n\x05nodes\x18\x0e \x03(\x0b\x32\x1c.swarmlab.lab.v1.NodeVerdict\x12\x16\n\x0enodes_left_out\x18\x0f \x01(\x04\x12\x13\n\x0bsuggestions\x18\x10 \x03(\t\x12\r\n\x05story\x18\x11 \x03(\t\"\xd7\x01\n\x0cStrategyInfo\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0e\n\x06origin\x18\x02 \x01(\t\x12\x0f\n\x07summary\x18\x03 \x01(\t\x12\x41\n\nparameters\x18\x04 \x03(\x0b\x32-.swarmlab.lab.v1.StrategyInfo.ParametersEntry\x12\x12\n\nrebalances\x18\x05 \x01(\x08\x12\x0e\n\x06\x61\x63tive\x18\x06 \x01(\x08\x1a\x31\n\x0fParametersEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"r\n\x08LabEvent\x12\r\n\x05index\x18\x01 \x01(\x04\x12&\n\x02\x61t\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x11\n\tcomponent\x18\x03 \x01(\t\x12\x0c\n\x04name\x18\x04 \x01(\t\x12\x0e\n\x06\x66ields\x18\x05 \x01(\t\"N\n\nWorkerInfo\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07node_id\x18\x02 \x01(\t\x12\x10\n\x08\x65xecutor\x18\x03 \x01(\t\x12\x0f\n\x07running\x18\x04 \x01(\x08\"\x83\x01\n\tLabStatus\x12\x12\n\ncluster_id\x18\x01 \x01(\t\x12\x10\n\x08strategy\x18\x02 \x01(\t\x12\x0f\n\x07version\x18\x03 \x01(\x04\x12\x11\n\tstate_dir\x18\x04 \x01(\t\x12,\n\x07workers\x18\x05 \x03(\x0b\x32\x1b.swarmlab.lab.v1.WorkerInfo\"\x98\x01\n\x0b\x45rrorDetail\x12\x0c\n\x04kind\x18\x01 \x01(\t\x12\x0e\n\x06plugin\x18\x02 \x01(\t\x12\x0c\n\x04hook\x18\x03 \x01(\t\x12\x0c\n\x04near\x18\x04 \x03(\t\x12\x0c\n\x04hint\x18\x05 \x01(\t\x12\x11\n\ttemporary\x18\x06 \x01(\x08\x12.\n\texit_code\x18\x07 \x01(\x0b\x32\x1b.google.protobuf.Int64Value\"\x1e\n\x0e\x45xplainRequest\x12\x0c\n\x04task\x18\x01 \x01(\t\"D\n\x0f\x45xplainResponse\x12\x31\n\x0b\x65xplanation\x18\x01 \x01(\x0b\x32\x1c.swarmlab.lab.v1.Explanation\"\x0f\n\rStatusRequest\"<\n\x0eStatusResponse\x12*\n\x06status\x18\x01 \x01(\x0b\x32\x1a.swarmlab.lab.v1.LabStatus\"\x17\n\x15ListStrategiesRequest\"K\n\x16ListStrategiesResponse\x12\x31\n\nstrategies\x18\x01 \x03(\x0b\x32\x1d.swarmlab.lab.v1.StrategyInfo\"D\n\x13\x43heckServiceRequest\x12-\n\x04spec\x18\x01 \x01(\x0b\x32\x1f.docker.swarmkit.v1.ServiceSpec\"(\n\x14\x43heckServiceResponse\x12\x10\n\x08warnings\x18\x01 \x03(\t\"!\n\x11StopWorkerRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"A\n\x12StopWorkerResponse\x12+\n\x06worker\x18\x01 \x01(\x0b\x32\x1b.swarmlab.lab.v1.WorkerInfo\"\"\n\x12StartWorkerRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"B\n\x13StartWorkerResponse\x12+\n\x06worker\x18\x01 \x01(\x0b\x32\x1b.swarmlab.lab.v1.WorkerInfo\".\n\rEventsRequest\x12\r\n\x05since\x18\x01 \x01(\x04\x12\x0e\n\x06\x66ollow\x18\x02 \x01(\x08\":\n\rEventsMessage\x12)\n\x06\x65vents\x18\x01 \x03(\x0b\x32\x19.swarmlab.lab.v1.LabEvent2\xdb\x04\n\x03Lab\x12L\n\x07\x45xplain\x12\x1f.swarmlab.lab.v1.ExplainRequest\x1a .swarmlab.lab.v1.ExplainResponse\x12I\n\x06Status\x12\x1e.swarmlab.lab.v1.StatusRequest\x1a\x1f.swarmlab.lab.v1.StatusResponse\x12\x61\n\x0eListStrategies\x12&.swarmlab.lab.v1.ListStrategiesRequest\x1a\'.swarmlab.lab.v1.ListStrategiesResponse\x12[\n\x0c\x43heckService\x12$.swarmlab.lab.v1.CheckServiceRequest\x1a%.swarmlab.lab.v1.CheckServiceResponse\x12U\n\nStopWorker\x12\".swarmlab.lab.v1.StopWorkerRequest\x1a#.swarmlab.lab.v1.StopWorkerResponse\x12X\n\x0bStartWorker\x12#.swarmlab.lab.v1.StartWorkerRequest\x1a$.swarmlab.lab.v1.StartWorkerResponse\x12J\n\x06\x45vents\x12\x1e.swarmlab.lab.v1.EventsRequest\x1a\x1e.swarmlab.lab.v1.EventsMessage0\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -40,52 +41,56 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_NODEVERDICT_SCORESENTRY']._serialized_options = b'8\001'
   _globals['_STRATEGYINFO_PARAMETERSENTRY']._loaded_options = None
   _globals['_STRATEGYINFO_PARAMETERSENTRY']._serialized_options = b'8\001'
-  _globals['_SHORTAGE']._serialized_start=146
-  _globals['_SHORTAGE']._serialized_end=201
-  _globals['_NODEVERDICT']._serialized_start=204
-  _globals['_NODEVERDICT']._serialized_end=484
-  _globals['_NODEVERDICT_REFUSALSENTRY']._serialized_start=390
-  _globals['_NODEVERDICT_REFUSALSENTRY']._serialized_end=437
-  _globals['_NODEVERDICT_SCORESENTRY']._serialized_start=439
-  _globals['_NODEVERDICT_SCORESENTRY']._serialized_end=484
-  _globals['_EXPLANATION']._serialized_start=487
-  _globals['_EXPLANATION']._serialized_end=962
-  _globals['_STRATEGYINFO']._serialized_start=965
-  _globals['_STRATEGYINFO']._serialized_end=1180
-  _globals['_STRATEGYINFO_PARAMETERSENTRY']._serialized_start=1131
-  _globals['_STRATEGYINFO_PARAMETERSENTRY']._serialized_end=1180
-  _globals['_LABEVENT']._serialized_start=1182
-  _globals['_LABEVENT']._serialized_end=1296
-  _globals['_WORKERINFO']._serialized_start=1298
-  _globals['_WORKERINFO']._serialized_end=1376
-  _globals['_LABSTATUS']._serialized_start=1379
-  _globals['_LABSTATUS']._serialized_end=1510
-  _globals['_ERRORDETAIL']._serialized_start=1513
-  _globals['_ERRORDETAIL']._serialized_end=1665
-  _globals['_EXPLAINREQUEST']._serialized_start=1667
-  _globals['_EXPLAINREQUEST']._serialized_end=1697
-  _globals['_EXPLAINRESPONSE']._serialized_start=1699
-  _globals['_EXPLAINRESPONSE']._serialized_end=1767
-  _globals['_STATUSREQUEST']._serialized_start=1769
-  _globals['_STATUSREQUEST']._serialized_end=1784
-  _globals['_STATUSRESPONSE']._serialized_start=1786
-  _globals['_STATUSRESPONSE']._serialized_end=1846
-  _globals['_LISTSTRATEGIESREQUEST']._serialized_start=1848
-  _globals['_LISTSTRATEGIESREQUEST']._serialized_end=1871
-  _globals['_LISTSTRATEGIESRESPONSE']._serialized_start=1873
-  _globals['_LISTSTRATEGIESRESPONSE']._serialized_end=1948
-  _globals['_STOPWORKERREQUEST']._serialized_start=1950
-  _globals['_STOPWORKERREQUEST']._serialized_end=1983
-  _globals['_STOPWORKERRESPONSE']._serialized_start=1985
-  _globals['_STOPWORKERRESPONSE']._serialized_end=2050
-  _globals['_STARTWORKERREQUEST']._serialized_start=2052
-  _globals['_STARTWORKERREQUEST']._serialized_end=2086
-  _globals['_STARTWORKERRESPONSE']._serialized_start=2088
-  _globals['_STARTWORKERRESPONSE']._serialized_end=2154
-  _globals['_EVENTSREQUEST']._serialized_start=2156
-  _globals['_EVENTSREQUEST']._serialized_end=2202
-  _globals['_EVENTSMESSAGE']._serialized_start=2204
-  _globals['_EVENTSMESSAGE']._serialized_end=2262
-  _globals['_LAB']._serialized_start=2265
-  _globals['_LAB']._serialized_end=2775
+  _globals['_SHORTAGE']._serialized_start=178
+  _globals['_SHORTAGE']._serialized_end=233
+  _globals['_NODEVERDICT']._serialized_start=236
+  _globals['_NODEVERDICT']._serialized_end=516
+  _globals['_NODEVERDICT_REFUSALSENTRY']._serialized_start=422
+  _globals['_NODEVERDICT_REFUSALSENTRY']._serialized_end=469
+  _globals['_NODEVERDICT_SCORESENTRY']._serialized_start=471
+  _globals['_NODEVERDICT_SCORESENTRY']._serialized_end=516
+  _globals['_EXPLANATION']._serialized_start=519
+  _globals['_EXPLANATION']._serialized_end=994
+  _globals['_STRATEGYINFO']._serialized_start=997
+  _globals['_STRATEGYINFO']._serialized_end=1212
+  _globals['_STRATEGYINFO_PARAMETERSENTRY']._serialized_start=1163
+  _globals['_STRATEGYINFO_PARAMETERSENTRY']._serialized_end=1212
+  _globals['_LABEVENT']._serialized_start=1214
+  _globals['_LABEVENT']._serialized_end=1328
+  _globals['_WORKERINFO']._serialized_start=1330
+  _globals['_WORKERINFO']._serialized_end=1408
+  _globals['_LABSTATUS']._serialized_start=1411
+  _globals['_LABSTATUS']._serialized_end=1542
+  _globals['_ERRORDETAIL']._serialized_start=1545
+  _globals['_ERRORDETAIL']._serialized_end=1697
+  _globals['_EXPLAINREQUEST']._serialized_start=1699
+  _globals['_EXPLAINREQUEST']._serialized_end=1729
+  _globals['_EXPLAINRESPONSE']._serialized_start=1731
+  _globals['_EXPLAINRESPONSE']._serialized_end=1799
+  _globals['_STATUSREQUEST']._serialized_start=1801
+  _globals['_STATUSREQUEST']._serialized_end=1816
+  _globals['_STATUSRESPONSE']._serialized_start=1818
+  _globals['_STATUSRESPONSE']._serialized_end=1878
+  _globals['_LISTSTRATEGIESREQUEST']._serialized_start=1880
+  _globals['_LISTSTRATEGIESREQUEST']._serialized_end=1903
+  _globals['_LISTSTRATEGIESRESPONSE']._serialized_start=1905
+  _globals['_LISTSTRATEGIESRESPONSE']._serialized_end=1980
+  _globals['_CHECKSERVICEREQUEST']._serialized_start=1982
+  _globals['_CHECKSERVICEREQUEST']._serialized_end=2050
+  _globals['_CHECKSERVICERESPONSE']._serialized_start=2052
+  _globals['_CHECKSERVICERESPONSE']._serialized_end=2092
+  _globals['_STOPWORKERREQUEST']._serialized_start=2094
+  _globals['_STOPWORKERREQUEST']._serialized_end=2127
+  _globals['_STOPWORKERRESPONSE']._serialized_start=2129
+  _globals['_STOPWORKERRESPONSE']._serialized_end=2194
+  _globals['_STARTWORKERREQUEST']._serialized_start=2196
+  _globals['_STARTWORKERREQUEST']._serialized_end=2230
+  _globals['_STARTWORKERRESPONSE']._serialized_start=2232
+  _globals['_STARTWORKERRESPONSE']._serialized_end=2298
+  _globals['_EVENTSREQUEST']._serialized_start=2300
+  _globals['_EVENTSREQUEST']._serialized_end=2346
+  _globals['_EVENTSMESSAGE']._serialized_start=2348
+  _globals['_EVENTSMESSAGE']._serialized_end=2406
+  _globals['_LAB']._serialized_start=2409
+  _globals['_LAB']._serialized_end=3012
 # @@protoc_insertion_point(module_scope)
