@@ -7,7 +7,8 @@ Drawn from `MOVES` by `diagram`:
     STARTING, RUNNING: a failed operation --> FAILED
     ASSIGNED .. RUNNING: desired SHUTDOWN or REMOVE, or no longer assigned --shutdown--> SHUTDOWN
 
-ASSIGNED, ACCEPTED and READY are pauses: they are left only while the desired state is higher.
+ASSIGNED, ACCEPTED and READY are pauses: they are left only while the desired state is higher. A failed start or wait
+that tells no exit code may have left something running: it is terminated before the task is FAILED.
 """
 
 from collections.abc import Callable
@@ -122,7 +123,10 @@ class TaskMachine:
         self._interrupted = False
         self._retrying: Operation | None = None
         self._attempts = 0
+        #: It would not stop when asked.
         self._terminating = False
+        #: Why it fails, while what may still run of it is being terminated.
+        self._failure: ExecutorError | None = None
         #: Something of it may be on the node.
         self._made = status.state >= TaskState.PREPARING
         self._unkept = not kept
@@ -199,6 +203,8 @@ class TaskMachine:
         state = self.status.state
         if state > TaskState.RUNNING:
             return Move(state, state, Operation.REMOVE if self._made else None) if self.removing else None
+        if self._failure is not None:
+            return Move(state, TaskState.FAILED, Operation.TERMINATE)
         if self.removing or self.task.desired_state >= TaskState.SHUTDOWN:
             stop = _STOP[state]
             return replace(stop, operation=Operation.TERMINATE) if self._terminating else stop
@@ -219,6 +225,8 @@ class TaskMachine:
         match event.operation:
             case Operation.REMOVE:
                 self.gone = True
+            case Operation.TERMINATE if self._failure is not None:
+                self._become(TaskState.FAILED, "", now, event, self._failure)
             case Operation.SHUTDOWN | Operation.TERMINATE:
                 stop = _STOP[self.status.state]
                 self._become(stop.end, stop.message, now, event)
@@ -232,12 +240,14 @@ class TaskMachine:
             self._effects.append(Record("task-left-behind", fields))
             self.gone = True
         elif event.operation is Operation.SHUTDOWN:
-            # It would not stop when asked; what follows does not ask.
             self._terminating = True
+            self._note(event, error)
+        elif event.operation in (Operation.START, Operation.WAIT) and error.exit_code is None:
+            self._failure = error
             self._note(event, error)
         else:
             end = TaskState.REJECTED if self.status.state < TaskState.STARTING else TaskState.FAILED
-            self._become(end, "", now, event, error)
+            self._become(end, "", now, event, self._failure or error)
 
     def _tried(self, event: Executed, error: ExecutorError, now: Instant) -> None:
         """A temporary error: the same again, later."""

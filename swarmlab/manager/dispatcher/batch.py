@@ -69,6 +69,10 @@ class Batch:
         if waiting is None or waiting.state <= status.state:
             self._tasks[task_id] = status
 
+    def has_node(self, node_id: NodeId) -> bool:
+        """Whether a wish for that node waits."""
+        return node_id in self._nodes
+
     def forget_node(self, node_id: NodeId) -> None:
         """The node is gone."""
         self._nodes.pop(node_id, None)

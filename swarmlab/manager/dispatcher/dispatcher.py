@@ -62,6 +62,8 @@ FLUSH_PERIOD = Duration(100 * MILLISECOND)
 FLUSH_SIZE = 10_000
 #: How long after a node went down its tasks are given up.
 ORPHAN_AFTER = Duration(24 * HOUR)
+#: Why a node is DISCONNECTED.
+CONNECTION_LOST = "connection lost"
 
 _FLUSH = "flush"
 _PULSE, _ASSIGN, _ORPHAN = "pulse/", "assign/", "orphan/"
@@ -227,7 +229,8 @@ class Dispatcher:
             session.register(self._rng, now)
         self._sessions[sender] = session
         superseded = InvalidSpec(f"node {sender} opened another session")
-        effects: list[Effect] = [Send(sender, superseded, ended) for ended in session.connect(call)]
+        # An agent that was started anew counts its calls anew: of its own new call nothing is ended.
+        effects: list[Effect] = [Send(sender, superseded, old) for old in session.connect(call) if old != call]
         addr = self._address_of(sender) if self._address_of is not None else ""
         self._batch.want_node(sender, NodeWish(NodeState.READY, "", request.description, addr))
         return effects + self._pulse(session, after(now, GRACE * heartbeat_period(self._cluster)))
@@ -260,7 +263,7 @@ class Dispatcher:
             return []
         effects = self._unstream(session)
         session.disconnect()
-        self._batch.want_node(node_id, NodeWish(NodeState.DISCONNECTED, "connection lost"))
+        self._batch.want_node(node_id, NodeWish(NodeState.DISCONNECTED, CONNECTION_LOST))
         return effects
 
     def _end(self, session: Session, error: SwarmlabError) -> list[Effect]:
@@ -377,6 +380,7 @@ class Dispatcher:
     def _node_changed(self, change: Change, node: Node, now: Instant) -> list[Effect]:
         if change.kind is ChangeKind.REMOVED:
             return self._node_removed(node.id)
+        self._correct(node)
         down = node.status.state is NodeState.DOWN
         if down and node.id not in self._orphaning:
             return self._expect_end(node, now)
@@ -384,6 +388,16 @@ class Dispatcher:
             self._orphaning.discard(node.id)
             return [CancelTimer(_ORPHAN + node.id)]
         return []
+
+    def _correct(self, node: Node) -> None:
+        """Have a state written again that is not as it is: an earlier term's last write may come after our first."""
+        session = self._sessions.get(node.id)
+        if session is None or not session.id or self._batch.has_node(node.id):
+            return
+        if session.call and node.status.state is not NodeState.READY:
+            self._batch.want_node(node.id, NodeWish(NodeState.READY))
+        elif not session.call and node.status.state is not NodeState.DISCONNECTED:
+            self._batch.want_node(node.id, NodeWish(NodeState.DISCONNECTED, CONNECTION_LOST))
 
     def _node_removed(self, node_id: NodeId) -> list[Effect]:
         effects: list[Effect] = []
