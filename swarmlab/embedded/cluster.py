@@ -20,6 +20,7 @@ from swarmlab.api import (
     LabEvent,
     LabStatus,
     NodeId,
+    NodeState,
     NotFound,
     Precondition,
     StrategyInfo,
@@ -41,6 +42,9 @@ from swarmlab.plugin import Host
 from swarmlab.store import CommitAtOnce, Committed, Snapshot, Watch
 
 T = TypeVar("T")
+
+#: How long workers may take to register before the cluster is used without them.
+READY_SECONDS = 10.0
 
 
 class EmbeddedConfig(Value, frozen=True, kw_only=True):
@@ -251,6 +255,26 @@ class EmbeddedCluster:
             self._workers[name] = self._by_id[node_id] = worker
         stack.push_async_callback(self._stop_workers)
         await asyncio.gather(*(worker.start() for worker in self._workers.values()))
+        await self._all_ready()
+
+    async def _all_ready(self) -> None:
+        """Wait until every worker has registered, so that the first service finds them all."""
+        ready = asyncio.Event()
+
+        def look(_: Committed | None = None) -> None:
+            nodes = (self.view.node(worker.node_id) for worker in self._workers.values())
+            if all(node is not None and node.status.state == NodeState.READY for node in nodes):
+                ready.set()
+
+        watch = self.watch(None, look)
+        look()
+        try:
+            async with asyncio.timeout(READY_SECONDS):
+                await ready.wait()
+        except TimeoutError:
+            self.story.record("embedded", "workers-not-ready", {"seconds": READY_SECONDS})
+        finally:
+            watch.cancel()
 
     async def _stop_workers(self) -> None:
         await asyncio.gather(*(worker.stop() for worker in self._workers.values()))

@@ -21,6 +21,7 @@ from swarmlab.api import (
     UpdateState,
     Value,
     after,
+    seconds,
 )
 from swarmlab.api.quantities import format_duration, parse_bytes, parse_duration
 from swarmlab.manager.controlapi import create_service, remove_node, remove_service, update_node, update_service
@@ -37,6 +38,9 @@ from swarmlab.sim.scenario import (
 )
 from swarmlab.sim.world import World, WorldConfig
 from swarmlab.store import Committed, Snapshot
+
+#: When the services of a scenario are deployed; its nodes join at the start.
+DEPLOY_AFTER = seconds(1)
 
 
 class ScenarioResult(Value, frozen=True, kw_only=True):
@@ -151,8 +155,8 @@ class _Run:
         world, scenario = self.world, self.scenario
         for entry in scenario.nodes:
             self._join(entry)
-        for name, service in scenario.services.items():
-            self._deploy(name, service)
+        # Services come to a cluster that is up, not to whichever node registers first.
+        world.heap.at(after(world.heap.start, DEPLOY_AFTER), self._deploy_all)
         end = parse_duration(scenario.until)
         for event in scenario.events:
             for at, action in self._occurrences(event):
@@ -162,6 +166,10 @@ class _Run:
             world.heap.run_until(after(world.heap.start, end * step // steps))
             if progress is not None:
                 progress(step / steps)
+
+    def _deploy_all(self) -> None:
+        for name, service in self.scenario.services.items():
+            self._deploy(name, service)
 
     def _occurrences(self, event: EventEntry) -> Iterator[tuple[Duration, Callable[[], None]]]:
         at = parse_duration(event.at)
@@ -307,6 +315,10 @@ class _Run:
             wanted = {node: count for node, count in sorted(counts.items()) if count}
             if table.get(name, {}) != wanted:
                 yield f"tasks of {name} run on {table.get(name, {})}, expected {wanted}"
+        for name, counts in expected.on.items():
+            for node, count in counts.items():
+                if table.get(name, {}).get(node, 0) != count:
+                    yield f"{table.get(name, {}).get(node, 0)} tasks of {name} run on {node}, expected {count}"
         for name, count in expected.running.items():
             if sum(table.get(name, {}).values()) != count:
                 yield f"{sum(table.get(name, {}).values())} tasks of {name} run, expected {count}"

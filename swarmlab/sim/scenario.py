@@ -225,6 +225,8 @@ class Expectation(_Entry, frozen=True, kw_only=True):
     strategies: tuple[str, ...] = ()
     #: {service: {node: running tasks}}, nodes that are not named have none.
     tasks: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    #: {service: {node: running tasks}}, for these nodes alone.
+    on: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     #: {service: running tasks}
     running: Mapping[str, int] = field(default_factory=dict)
     #: {service: greatest difference between two schedulable nodes}
