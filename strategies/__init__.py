@@ -1,1 +1,15 @@
-"""Card to come."""
+"""The shipped strategies, written against `swarmlab.plugin` alone and found like anybody's."""
+
+from collections.abc import Sequence
+
+from swarmlab.plugin import Strategy, hookimpl
+
+from .binpack import BinPack
+from .random_ import Random
+from .spread import Spread
+
+
+@hookimpl
+def swarmlab_register_strategies() -> Sequence[type[Strategy]]:
+    """One class for each name."""
+    return BinPack, Random, Spread

@@ -42,9 +42,11 @@ from swarmlab.plugin.decisions import (
     Terms,
     Trigger,
 )
-from swarmlab.plugin.filling import filled, levelled
+from swarmlab.plugin.filling import filled, levelled, spread_over
 from swarmlab.plugin.groups import Group, Reservation
 from swarmlab.plugin.hookspecs import hookimpl, hookspec
+from swarmlab.plugin.host import Host
+from swarmlab.plugin.loading import Catalog
 from swarmlab.plugin.nodes import NodeTable, NodeView
 from swarmlab.plugin.options import Option
 from swarmlab.plugin.strategy import API, Strategy
@@ -56,6 +58,7 @@ __all__ = [
     "MINUTE",
     "SECOND",
     "Availability",
+    "Catalog",
     "ClusterView",
     "Counts",
     "Decision",
@@ -63,6 +66,7 @@ __all__ = [
     "Flags",
     "Floats",
     "Group",
+    "Host",
     "Instant",
     "Ints",
     "Kept",
@@ -100,4 +104,5 @@ __all__ = [
     "hookspec",
     "levelled",
     "sealed",
+    "spread_over",
 ]

@@ -61,6 +61,13 @@ class Strategy:
         """Which running tasks should go elsewhere. Inherited: none."""
         return Moves()
 
+    def standing(self, group: Group, view: ClusterView) -> Ints | Floats:
+        """Where each node stands for the next task of `group`: the lowest number is served first, then the lower id.
+
+        Explanations name the next best node by it; nothing is decided with it. Inherited: the scores, negated.
+        """
+        return -view.scores(group)
+
     def _best_first(self, group: Group, view: ClusterView) -> Placement | None:
         capacity = view.capacity(group)
         usable = np.flatnonzero(capacity > 0)

@@ -124,3 +124,10 @@ class ClusterView(ABC):
         Costs the change, and a copy of each column that it touches. Nothing is checked: amounts may become negative.
         A branch knows the new tasks by their counts alone: `tasks_of` here still lists the old ones where they were.
         """
+
+    @abstractmethod
+    def misfit(self, plan: Plan) -> str | None:
+        """What of `plan` does not fit when its placements are taken in order, in words; None: all of it fits.
+
+        Cheap for a plan whose placements were each handed to `after`, in their order, when `capacity` had been asked.
+        """
