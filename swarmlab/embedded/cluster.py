@@ -7,7 +7,7 @@ import tempfile
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack
 from pathlib import Path
-from typing import Any, Self, TypeVar
+from typing import Any, Self, TypeVar, cast
 
 from msgspec import field
 
@@ -130,7 +130,7 @@ class EmbeddedCluster:
                 ended.set_result(answer)
 
         self.manager.mutate(request, done)
-        return await ended  # type: ignore[return-value]
+        return cast(T, await ended)
 
     def watch(self, since: int | None, deliver: Callable[[Committed], None]) -> Watch:
         """Hear every commit after `since`, or from now on."""

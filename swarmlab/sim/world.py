@@ -2,7 +2,7 @@
 
 import random
 from collections.abc import Callable, Mapping
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import msgspec
 
@@ -145,8 +145,7 @@ class World:
         [(answer, error)] = answers
         if error is not None:
             raise error
-        assert answer is not None
-        return answer
+        return cast(T, answer)
 
     def run_for(self, span: Duration) -> None:
         """Let that much time pass."""
