@@ -277,6 +277,8 @@ class EmbeddedCluster:
             watch.cancel()
 
     async def _stop_workers(self) -> None:
+        # The manager must not take the end of the cluster for a loss of nodes, and mend it.
+        self.manager.resign()
         await asyncio.gather(*(worker.stop() for worker in self._workers.values()))
 
     def _to_worker(self, node: str, message: Any, call: int) -> None:

@@ -115,6 +115,10 @@ class Manager:
         self._leads = True
         self.assembly.broadcast(Led(self.store.view))
 
+    def resign(self) -> None:
+        """Act no more: commits, messages and timers that still come change nothing."""
+        self._leads = False
+
     def mutate(self, request: Request[T], done: Callable[[T | None, Exception | None], None]) -> None:
         """Commit what `request` asks for; `done` gets its answer, or why nothing was (or may have been) committed.
 
@@ -133,11 +137,13 @@ class Manager:
 
     def receive(self, sender: str, message: Any, call: int) -> None:
         """Take a message of a worker."""
-        self.assembly.post("dispatcher", Received(sender, message, call))
+        if self._leads:
+            self.assembly.post("dispatcher", Received(sender, message, call))
 
     def disconnected(self, peer: str) -> None:
         """The connection of a worker is gone."""
-        self.assembly.post("dispatcher", Disconnected(peer))
+        if self._leads:
+            self.assembly.post("dispatcher", Disconnected(peer))
 
     def explain(self, task_id: TaskId) -> Explanation:
         """Why the task is where it is.
@@ -150,7 +156,8 @@ class Manager:
         return self._scheduler.explain(task_id, self.store.view, self._clock())
 
     def _fire(self, component: str, timer: str) -> None:
-        self.assembly.post(component, TimerFired(timer))
+        if self._leads:
+            self.assembly.post(component, TimerFired(timer))
 
     def _committed(self, event: Committed) -> None:
         if self._leads:
