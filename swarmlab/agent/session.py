@@ -77,11 +77,6 @@ class Session:
         self._failure = ""
         self._closed = False
 
-    @property
-    def registered(self) -> bool:
-        """The manager has greeted us in this session."""
-        return self._registered
-
     def describe(self, description: NodeDescription, now: Instant) -> list[Effect]:
         """Use the node's newest description. The first one opens a session, one that differs opens it again."""
         if description == self._description:

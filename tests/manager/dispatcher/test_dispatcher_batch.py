@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from swarmlab.api import (
     AssignmentsMessage,
@@ -36,7 +37,7 @@ from swarmlab.api import (
     UpdateTaskStatusRequest,
     Version,
 )
-from swarmlab.component import Effect, Propose, Proposed, Received, Record, Send, SetTimer
+from swarmlab.component import Disconnected, Effect, Propose, Proposed, Received, Record, Send, SetTimer
 from swarmlab.manager.dispatcher import Dispatcher
 from swarmlab.manager.dispatcher.batch import Batch, NodeWish
 from swarmlab.store import EMPTY, Committed, Led, Snapshot, apply
@@ -163,6 +164,24 @@ def test_ten_thousand_reports_do_not_wait() -> None:
     effects = report([10_000])
     [propose] = [effect for effect in effects if isinstance(effect, Propose)]
     assert len(propose.changes.groups) == 10_000
+
+
+@pytest.mark.parametrize("connected", [True, False])
+def test_a_state_that_is_not_so_is_written_again(connected: bool) -> None:
+    """The last write of an earlier term, committed after the first of this one, does not stay."""
+    manager = Manager(Node(id=N1))
+    manager.connect(["n1"])
+    if not connected:
+        manager.step(Disconnected("n1"))
+    right = NodeState.READY if connected else NodeState.DISCONNECTED
+    node = manager.view.node(N1)
+    assert node is not None
+    assert node.status.state is right
+    manager.now = Instant(manager.now + 10**9)
+    manager.commit(((Update(replace(node, status=NodeStatus(NodeState.UNKNOWN))),),))
+    node = manager.view.node(N1)
+    assert node is not None
+    assert node.status.state is right
 
 
 class Narrow:
