@@ -36,8 +36,9 @@ _log = logging.getLogger(__name__)
 
 #: Key of the metadata that carry the `ErrorDetail`.
 DETAIL = "swarmlab-error-bin"
-#: Characters of a message: with the detail it has to fit the 8 KiB that clients accept as metadata.
-MESSAGE_LENGTH = 2000
+#: Bytes of a message on its way, where each byte outside of ASCII takes three: with the detail it has to fit the 8 KiB
+#: that clients accept as metadata.
+MESSAGE_BYTES = 6000
 
 #: {class: status code}. A class of the tree that is not here has the code of its nearest ancestor.
 CODES: dict[type[SwarmlabError], Code] = {
@@ -86,7 +87,7 @@ def status_of(error: BaseException) -> tuple[Code, str, Metadata]:
     """
     if not isinstance(error, SwarmlabError):
         _log.error("request_failed error=%r", error, exc_info=error)
-        return Code.INTERNAL, f"internal error: {type(error).__name__}: {error}"[:MESSAGE_LENGTH], ()
+        return Code.INTERNAL, _cut(f"internal error: {type(error).__name__}: {error}"), ()
     kind = next(cls for cls in type(error).__mro__ if cls in CODES)
     detail = ErrorDetail(kind=kind.__name__)
     match error:
@@ -100,10 +101,7 @@ def status_of(error: BaseException) -> tuple[Code, str, Metadata]:
             detail.temporary = error.temporary
             if error.exit_code is not None:
                 detail.exit_code.value = error.exit_code
-    message = str(error)
-    if len(message) > MESSAGE_LENGTH:
-        message = f"{message[: MESSAGE_LENGTH - 3]}..."
-    return CODES[kind], message, ((DETAIL, detail.SerializeToString()),)
+    return CODES[kind], _cut(str(error)), ((DETAIL, detail.SerializeToString()),)
 
 
 def error_of(code: Code, message: str, metadata: Iterable[tuple[str, Any]]) -> SwarmlabError | None:
@@ -118,6 +116,17 @@ def error_of(code: Code, message: str, metadata: Iterable[tuple[str, Any]]) -> S
     if code in (Code.INTERNAL, Code.DATA_LOSS):
         return SwarmlabError(message)
     return CLASSES[code](message) if code in CLASSES else None
+
+
+def _cut(message: str) -> str:
+    """As much of `message` as a client takes; lone surrogates, which no wire carries, as question marks."""
+    message = message.encode(errors="replace").decode()
+    size = 0
+    for place, letter in enumerate(message):
+        size += 1 if " " <= letter <= "~" and letter != "%" else 3 * len(letter.encode())
+        if size > MESSAGE_BYTES:
+            return f"{message[: max(0, place - 3)]}..."
+    return message
 
 
 def _made(cls: type[SwarmlabError], message: str, detail: ErrorDetail) -> SwarmlabError:
