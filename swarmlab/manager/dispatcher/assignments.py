@@ -50,9 +50,11 @@ def concerns_agent(change: Change) -> bool:
     new, old = change.object, change.old
     assert isinstance(new, Task)
     if change.kind is ChangeKind.REMOVED or not isinstance(old, Task):
-        return True
+        return _is_assigned(new)
     if old.node_id != new.node_id or _is_assigned(old) != _is_assigned(new):
         return True
+    if not _is_assigned(new):
+        return False
     # A task that ended lets go of its secrets and configs, though nothing else about it changed.
     return is_dead(old.status.state) != is_dead(new.status.state) or not _same_wish(old, new)
 
@@ -112,11 +114,15 @@ class Pace:
             return now
         return min(after(now, BATCH_QUIET), after(self._since, BATCH_LONGEST))
 
-    def take(self, now: Instant) -> tuple[TaskId, ...]:
-        """The marked tasks, sorted; they are on their way then."""
+    def take(self) -> tuple[TaskId, ...]:
+        """The marked tasks, sorted, and none is marked any more."""
         marked = tuple(sorted(self._marked))
-        self._marked, self._since, self._sent = {}, None, now
+        self._marked, self._since = {}, None
         return marked
+
+    def sent(self, now: Instant) -> None:
+        """A message was sent."""
+        self._sent = now
 
 
 class Assignments:

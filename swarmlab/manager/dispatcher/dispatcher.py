@@ -372,9 +372,10 @@ class Dispatcher:
         stream = session.stream
         if stream is None:
             return []
-        message = stream.following(view, stream.pace.take(now))
+        message = stream.following(view, stream.pace.take())
         if message is None:
             return []
+        stream.pace.sent(now)
         return [Send(session.node_id, message, stream.call), *_missing(session.node_id, stream)]
 
     def _node_changed(self, change: Change, node: Node, now: Instant) -> list[Effect]:
