@@ -181,30 +181,29 @@ class LiveGround(Ground):
         return lines
 
 
+class _Models:
+    """How simulated tasks behave, by the name of their service: `ends-7` ends with 7, others go on; all in no time."""
+
+    def of(self, task: Task) -> Any:
+        from swarmlab.sim.chance import Spread
+        from swarmlab.sim.executor import TaskModel
+
+        quick = Spread(median=seconds(0.001))
+        model = TaskModel(prepare=quick, start=quick, stop=quick)
+        word, _, code = task.service_annotations.name.partition("-")
+        return msgspec.structs.replace(model, run=quick, exit_code=int(code)) if word == "ends" else model
+
+
 class SimGround(Ground):
     """The simulated executor, on the loop's time. Tasks behave as the model of their service says."""
 
     real = False
 
     def __init__(self) -> None:
-        from swarmlab.sim.chance import Spread
-        from swarmlab.sim.executor import ExecutorModel, SimExecutor, TaskModel
+        from swarmlab.sim.executor import SimExecutor
 
         super().__init__()
-        quick = Spread(median=seconds(0.001))
-        model = TaskModel(prepare=quick, start=quick, stop=quick)
-        self._executor = SimExecutor(
-            LiveClock(),
-            self._plan,
-            random.Random(1),
-            ExecutorModel(
-                default=model,
-                services={
-                    "ends-0": msgspec.structs.replace(model, run=quick),
-                    "ends-7": msgspec.structs.replace(model, run=quick, exit_code=7),
-                },
-            ),
-        )
+        self._executor = SimExecutor(LiveClock(), self._plan, random.Random(1), _Models())
         self._executor.connect(self.answered)
 
     def task(self, script: str, **spec: Any) -> Task:

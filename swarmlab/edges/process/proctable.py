@@ -78,6 +78,14 @@ def kill_all_of(directories: Collection[Path], sessions: Collection[Session] = (
     return len(killed)
 
 
+def lives(session: Session) -> bool:
+    """Whether any process of that session runs; its leader has to hold the number, alive or as a zombie."""
+    if start_time(session.leader) != session.started:
+        return False
+    found = (stat_of(pid) for pid in _pids())
+    return any(stat is not None and stat.session == session.leader and stat.state not in ("Z", "X") for stat in found)
+
+
 class Sweeper:
     """`kill_all_of` for many tasks at once: those who ask while a sweep runs share the next one."""
 

@@ -15,11 +15,13 @@ from swarmlab.edges.process.child import Child, Launch
 from swarmlab.edges.process.command import Places
 from swarmlab.edges.process.health import HealthPlan, watch_health
 from swarmlab.edges.process.output import Output
-from swarmlab.edges.process.proctable import Session, Sweeper, boot_id
+from swarmlab.edges.process.proctable import Session, Sweeper, boot_id, lives
 
 _log = logging.getLogger(__name__)
 
 _RECORD = "record.json"
+#: Between two looks at the children of a task that ended when it was asked to; grows with each.
+LINGER_SECONDS = 0.01
 
 
 class Record(Value, frozen=True, kw_only=True):
@@ -63,6 +65,8 @@ class Run:
         #: Done when it is healthy, or over.
         self._settled: asyncio.Future[None] | None = None
         self._was_healthy = False
+        #: When all that hears its stop signal has to be gone, in the loop's time; None: nobody asked it to stop.
+        self._deadline: float | None = None
         self._launch: Launch | None = None
         self._health: HealthPlan | None = None
         self._stop = Stop()
@@ -111,6 +115,7 @@ class Run:
             await asyncio.shield(child.ended)
             if watch is not None:
                 watch.cancel()
+        await self._linger(Session(child.pid, child.started))
         await self._sweeper.sweep(self.places.task, Session(child.pid, child.started))
         code = await child.reap()
         self.output.close()
@@ -146,9 +151,10 @@ class Run:
         if self._child is None or self._over is None:
             return
         grace = self._stop.grace if longest is None else min(longest, self._stop.grace)
+        self._deadline = asyncio.get_running_loop().time() + grace / SECOND
         self._child.signal_group(self._stop.signal)
         with suppress(TimeoutError):
-            async with asyncio.timeout(grace / SECOND):
+            async with asyncio.timeout_at(self._deadline):
                 await asyncio.shield(self._over)
         await self.kill()
 
@@ -156,8 +162,19 @@ class Run:
         """Make all of it stop now, and wait for its end. Not running: nothing."""
         if self._child is None or self._over is None or self._over.done():
             return
+        self._deadline = None
         self._child.kill()
         await asyncio.shield(self._over)
+
+    async def _linger(self, session: Session) -> None:
+        """Where it was asked to stop, its children have the rest of its grace too; a shell often ends before them."""
+        loop = asyncio.get_running_loop()
+        pause = LINGER_SECONDS
+        while self._deadline is not None and loop.time() < self._deadline:
+            if not await asyncio.to_thread(lives, session):
+                return
+            await asyncio.sleep(pause)
+            pause = min(2 * pause, 16 * LINGER_SECONDS)
 
     async def _guard(self, plan: HealthPlan) -> None:
         """Stop it when its health check says so."""
