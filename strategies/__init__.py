@@ -6,10 +6,11 @@ from swarmlab.plugin import Strategy, hookimpl
 
 from .binpack import BinPack
 from .random_ import Random
+from .rebalance import Rebalance
 from .spread import Spread
 
 
 @hookimpl
 def swarmlab_register_strategies() -> Sequence[type[Strategy]]:
     """One class for each name."""
-    return BinPack, Random, Spread
+    return BinPack, Random, Rebalance, Spread
