@@ -420,7 +420,8 @@ class World:
             worker.post(Disconnected("manager"))
 
     def _manager_notices(self, node_id: NodeId, epoch: int) -> None:
-        if self._manager_epochs.get(node_id) == epoch:
+        """Perhaps only when the worker is connected anew; it must come right all the same."""
+        if self._manager_epochs.get(node_id, 0) >= epoch:
             self.assembly.post("dispatcher", Disconnected(node_id))
 
     # The store

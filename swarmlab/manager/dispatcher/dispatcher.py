@@ -84,7 +84,7 @@ class Dispatcher:
     whichever leader.
 
     A new `SessionRequest` of a node takes the place of its earlier session and of every call on it.
-    `Disconnected(peer)` speaks of the newest connection of that peer.
+    `Disconnected(peer)` speaks of the newest connection of that peer; one that comes late costs the peer a new one.
 
     Args:
         rng: Session ids and the jitter of heartbeats.
@@ -211,13 +211,15 @@ class Dispatcher:
 
         Raises:
             NotFound: The node has none.
-            InvalidSpec: It has another one.
+            InvalidSpec: It has another one, or this one's connection is gone, as the node has yet to notice.
         """
         session = self._sessions.get(sender)
         if session is None or not session.id:
             raise NotFound(f"node {sender} is not registered")
         if session_id != session.id:
             raise InvalidSpec(f"session {session_id!r} of node {sender} is not valid any more")
+        if not session.call:
+            raise InvalidSpec(f"session {session_id!r} of node {sender} has lost its connection")
         return session
 
     def _open(self, view: Snapshot, sender: NodeId, request: SessionRequest, call: int, now: Instant) -> list[Effect]:
