@@ -1,1 +1,0 @@
-"""Card to come."""
