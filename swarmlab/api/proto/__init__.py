@@ -1,5 +1,7 @@
 """The wire contract: `.proto` texts, and the code that `generate` makes of them.
 
-Package `docker.swarmkit.v1` has SwarmKit's names and numbers, `swarmlab.lab.v1` is ours. Nothing but `wire.py` and
-`edges/grpc` reads the generated modules.
+Duty: package `docker.swarmkit.v1` with SwarmKit's names and numbers, and `swarmlab.lab.v1`, which is ours.
+Takes: the texts.
+Gives: message classes, which nothing but `wire.py` and `edges/grpc` reads.
+Never: is edited in its generated half.
 """
