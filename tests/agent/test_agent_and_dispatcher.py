@@ -1,5 +1,6 @@
 """Both cores on one fake wire: what has to hold whatever breaks, and what once it is healed."""
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
@@ -7,6 +8,8 @@ from wired import Weather, Worker, World, config_id, secret_id
 
 from swarmlab.api import (
     SECOND,
+    AssignmentsMessage,
+    AssignmentsType,
     Config,
     ConfigReference,
     ContainerSpec,
@@ -24,6 +27,7 @@ from swarmlab.api import (
     Update,
     is_dead,
 )
+from swarmlab.component import Received
 from swarmlab.manager.dispatcher import Dispatcher
 
 SECRETS = 3
@@ -126,6 +130,36 @@ def test_defect_18_a_cut_node_is_disconnected_at_once_and_its_tasks_stay() -> No
     world.run(15)
     world.assert_at_peace()
     assert story(world, "t1")[-1] == "RUNNING"
+
+
+def test_defect_21_a_gap_is_not_applied_and_is_closed_by_a_complete_message(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One message is lost without a broken connection; what follows it waits for the next complete one."""
+    world = a_world()
+    worker = the_worker(world)
+    heard: list[AssignmentsMessage] = []
+
+    def lossy(message: object, call: int) -> None:
+        if isinstance(message, AssignmentsMessage):
+            heard.append(message)
+            if len(heard) == 1:
+                return
+            if len(heard) == 2:
+                # Past the checks of the wire, which has no gaps.
+                worker.post(Received("manager", message, call))
+                assert not worker.disk, "applied in spite of the gap"
+                return
+        Worker.hear(worker, message, call)
+
+    monkeypatch.setattr(worker, "hear", lossy)
+    assign(world, "t1", NodeId("n1"))
+    world.run(0.5)
+    assign(world, "t2", NodeId("n1"))
+    world.run(5)
+    assert [message.type for message in heard] == [AssignmentsType.INCREMENTAL] * 2 + [AssignmentsType.COMPLETE]
+    lost = [str(record.fields["error"]) for record in world.records if record.name == "session-lost"]
+    assert lost == ["OutOfSequence: assignments apply to '2', here is '1'"]
+    assert worker.executor.running == {"t1", "t2"}
+    world.assert_at_peace()
 
 
 def test_a_killed_worker_adopts_its_running_tasks() -> None:
