@@ -66,3 +66,15 @@ def test_tables_name_what_is_shipped() -> None:
         if name.startswith("swarmlab_")
     }
     assert hooks == wanted
+
+
+def test_plugin_page_samples_work(tmp_path: Path) -> None:
+    """The strategy and the filter of docs/plugins.md load from files and do what their words say."""
+    blocks = re.findall(r"```python\n(.*?)```", (ROOT / "docs/plugins.md").read_text(), re.DOTALL)
+    strategy, plugin = tmp_path / "one_each.py", tmp_path / "night.py"
+    strategy.write_text(blocks[0])
+    plugin.write_text(blocks[1])
+    result = run_scenario(ROOT / "examples/scenarios/rejoin.yml", f"{strategy}:OneEach", seed=1)
+    assert set(result.tasks["api"].values()) == {1}
+    host = Host.load("spread", plugins=(str(plugin),), strict=True)
+    assert host.strategy.name == "spread"
