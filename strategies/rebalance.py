@@ -237,16 +237,17 @@ class _Draft:
         unfit = np.zeros(len(nodes), np.bool_)
         for refusal in refusals:
             (short if refusal.plugin in ROOM_FILTERS else unfit)[refusal.mask] = True
-        suited = self._ready & ((self.reached > 0) | (self.stand.high > 0) | (short & ~unfit))
+        suited = self._ready & ((self.reached > 0) | (self.stand.high > 0) | ((short | nodes.suspect) & ~unfit))
         if max(self.gaps(self.reached, suited), default=0) <= 1:
             return ""
         full = suited & (self.reached >= _high(final, self.group)) & (self.reached < self.reached[suited].max())
         texts = [text for text in (_shortage(refusal, full, nodes) for refusal in refusals) if text]
         suspects = np.flatnonzero(full & nodes.suspect).tolist()
         if suspects:
-            texts.append(f"{_listed(nodes.hostnames[at] for at in suspects)} was lost several times lately")
+            were = "was" if len(suspects) == 1 else "were"
+            texts.append(f"{_listed(nodes.hostnames[at] for at in suspects)} {were} lost several times lately")
         if self._missing:
-            texts.append(f"{_counted(self._missing, 'task')} of it have no node yet")
+            texts.append(f"{_counted(self._missing, 'task')} without a node yet")
         return "; ".join(texts) or "its tasks may not be moved now: too young, not running, or with local volumes"
 
     def _wishes(self, nodes: NodeTable, steps: Sequence[_Step], now: Ints) -> Iterator[Move]:

@@ -2,9 +2,10 @@
 
 import random
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import numpy as np
+from msgspec import structs
 
 from swarmlab.api import Availability, Duration, Instant, NodeId, NodeState, ServiceId, TaskId, TaskState
 from swarmlab.plugin import (
@@ -249,9 +250,7 @@ class PlainView(ClusterView):
 
 
 def replace_task(task: TaskView, **parts: object) -> TaskView:
-    from msgspec.structs import replace as replaced
-
-    return replaced(task, **parts)
+    return structs.replace(task, **parts)
 
 
 def cluster(
@@ -277,9 +276,5 @@ def cluster(
                     desired_state=TaskState.RUNNING,
                     age=Duration((1000 - slot) * 10**9),
                 )
-                tasks.append(replace_task(task, **changed.get(task.id, {})))
+                tasks.append(replace_task(task, **(changed or {}).get(task.id, {})))
     return PlainView(own, [service for service, _ in placed], tasks)
-
-
-def ready(node: PlainNode, **parts: object) -> PlainNode:
-    return replace(node, **parts)
