@@ -292,9 +292,10 @@ def test_a_delete_takes_little_of_the_limit():
     configs = [a_config(f"c{number}", 4_000) for number in range(30)]
     proposer = Limited(5_000)
     witness = Witness(proposer, a_view(*configs))
-    witness.propose("a", [*delete(*configs), *create(a_config("d", 4_000))])
-    assert witness.store.view.count(Config) == 1
-    assert proposer.versions == [2]
+    witness.propose("a", [*delete(*configs), *create(a_config("d", 1_500), a_config("e", 4_000))])
+    assert proposer.versions == [2, 3]
+    assert [config.id for config in witness.commits[0].view.configs()] == ["d"]
+    assert [config.id for config in witness.store.view.configs()] == ["d", "e"]
 
 
 def test_a_later_part_that_fails_leaves_the_end_open():
