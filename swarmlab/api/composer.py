@@ -7,6 +7,7 @@ enums, defaults.
 
 import struct
 from collections.abc import Callable, Mapping
+from keyword import iskeyword
 from typing import Any
 
 import msgspec
@@ -85,7 +86,9 @@ class _Composer:
 
     def _field(self, field: Field, wire: FieldDescriptor) -> tuple[list[str], str]:
         """Lines that write `x` to the field of `m`, and the expression that reads it."""
-        name, place = wire.name, f"m.{wire.name}"
+        name = wire.name
+        # Only messages are called by a keyword (`global`): their fields are filled, never assigned.
+        place = f"getattr(m, {name!r})" if iskeyword(name) else f"m.{name}"
         if _is_map(wire):
             return self._map(field, wire, place)
         if wire.is_repeated:
