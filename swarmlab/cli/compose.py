@@ -4,6 +4,7 @@
 """
 
 import os
+import re
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -46,6 +47,14 @@ def read_stack(file: str, stack: str, variables: Mapping[str, str] | None = None
         Invalid: FILE:LINE: KEY: what was seen and what is wanted.
     """
     return parse_stack(_document(file, os.environ if variables is None else variables), stack)
+
+
+def stack_name(file: str) -> str:
+    """The name of a stack that was given none: that of its file, or of the directory of a `compose.yml` or the like."""
+    path = Path(file).resolve()
+    usual = ("stack", "compose", "docker-compose")
+    stem = path.parent.name if path.stem.removesuffix(".docker") in usual or file == "-" else path.stem
+    return re.sub(r"[^a-zA-Z0-9]+", "-", stem).strip("-") or "stack"
 
 
 def _document(file: str, variables: Mapping[str, str]) -> Document:

@@ -38,6 +38,8 @@ def _complain(error: Exception) -> int:
     """Say what went wrong on standard error; the exit code. An error outside the trees is a bug and keeps its trace."""
     from swarmlab.api import SwarmlabError
 
+    while isinstance(error, ExceptionGroup) and len(error.exceptions) == 1:
+        error = error.exceptions[0]
     if not isinstance(error, CommandError | SwarmlabError):
         raise error
     print(f"Error: {error}", file=sys.stderr)
@@ -74,7 +76,7 @@ def _execute(command: Command, arguments: list[str]) -> int:
     prog = "swarmlab" if command.words == "run" else f"swarmlab {command.words}"
     parser = Parser(prog, f"{command.summary}.", exit_table())
     command.declare(parser)
-    options = parser.parse_args(arguments)
+    options = parser.read(arguments)
     result = command.function()(options)
     if inspect.iscoroutine(result):
         result = asyncio.run(result)

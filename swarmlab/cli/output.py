@@ -191,3 +191,16 @@ def state_style(text: str) -> str:
         "shutdown": "dim",
         "remove": "dim",
     }.get(word, "")
+
+
+def show_pretty(objects: Sequence[tuple[str, object]]) -> None:
+    """Print objects for people: a heading with the name, then fields as YAML without its quotes and braces."""
+    import yaml
+
+    for place, (name, value) in enumerate(objects):
+        if place:
+            print()
+        print(f"{name}:")
+        text = yaml.safe_dump(plain(value), sort_keys=False, allow_unicode=True)
+        for line in text.splitlines():
+            print(f"  {line}")

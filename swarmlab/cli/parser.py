@@ -24,6 +24,16 @@ class Parser(argparse.ArgumentParser):
             formatter_class=argparse.RawDescriptionHelpFormatter,
         )
 
+        #: What must hold of the options beyond the single flag; each raises UsageError.
+        self.checks: list[Callable[[argparse.Namespace], object]] = []
+
+    def read(self, arguments: list[str]) -> argparse.Namespace:
+        """The options that `arguments` give, checked."""
+        options = self.parse_args(arguments)
+        for check in self.checks:
+            check(options)
+        return options
+
     def flags(self) -> list[str]:
         """Every flag that help shows, in order of declaration."""
         return [
@@ -122,6 +132,7 @@ def add_waiting(parser: Parser, until: str) -> None:
     )
     parser.switch("-d", "--detach", what="do not wait (the default; --detach=false is --wait)")
     parser.switch("-q", "--quiet", what="no progress while waiting")
+    parser.checks.append(waits)
 
 
 def waits(options: argparse.Namespace) -> bool:

@@ -1,0 +1,95 @@
+"""The benches: one JSON object each, with the parameters, `seconds_total` and its parts, and `peak_rss_bytes`."""
+
+import argparse
+import resource
+import sys
+from collections.abc import Mapping
+from typing import Any
+
+from swarmlab.cli.exits import UsageError
+from swarmlab.cli.output import show_ids, show_value
+from swarmlab.cli.parser import Parser, add_output
+from swarmlab.cli.quantities import count, positive
+from swarmlab.cli.run_arguments import EXECUTORS
+
+
+def scheduler_arguments(parser: Parser) -> None:
+    """`bench scheduler`."""
+    parser.value("--nodes", metavar="N", of=positive, what="nodes (default 1000)")
+    parser.value("--tasks", metavar="N", of=positive, what="tasks (default 10000)")
+    parser.value("--services", metavar="N", of=positive, what="services that the tasks belong to (default 1)")
+    parser.switch("--one-off", what="tasks without a service, each a group of its own")
+    parser.value("--strategy", metavar="NAME|FILE:CLASS", what="who places (default spread)")
+    parser.value("--seed", metavar="N", of=count, what="seed of every random choice (default 0)")
+    add_output(parser, "json")
+
+
+def scheduler(options: argparse.Namespace) -> None:
+    """Time the scheduler's decisions and their commit."""
+    if options.one_off and options.services is not None:
+        raise UsageError("--one-off and --services exclude each other")
+    from swarmlab.bench import scheduler_bench
+
+    result = scheduler_bench(
+        nodes=options.nodes or 1000,
+        tasks=options.tasks or 10_000,
+        services=0 if options.one_off else options.services or 1,
+        strategy=options.strategy or "spread",
+        seed=options.seed or 0,
+    )
+    show_result(result, options.output)
+
+
+def start_arguments(parser: Parser) -> None:
+    """`bench start`."""
+    parser.value("--executor", metavar="NAME", choices=EXECUTORS[1:], what="what runs the tasks (default docker)")
+    parser.value("--replicas", metavar="N", of=positive, what="tasks (default 20)")
+    parser.value("--workers", metavar="N", of=positive, what="workers (default 4)")
+    parser.value("--rounds", metavar="N", of=positive, what="times, bare runtime and cluster in turn (default 3)")
+    parser.value("--strategy", metavar="NAME|FILE:CLASS", what="who places (default spread)")
+    parser.value("--image", metavar="IMAGE", what="image with a `sleep`, in place of one made on the spot")
+    parser.switch("-q", "--quiet", what="no progress")
+    add_output(parser, "json")
+
+
+async def start(options: argparse.Namespace) -> None:
+    """Time a service from create to all tasks running, and the bare runtime beside it."""
+    from swarmlab.cli.start_bench import StartBench, measure
+
+    bench = StartBench(
+        executor=options.executor or "docker",
+        replicas=options.replicas or 20,
+        workers=options.workers or 4,
+        rounds=options.rounds or 3,
+        strategy=options.strategy or "spread",
+        image=options.image or "",
+    )
+    result = await measure(bench, _silent if options.quiet else _say)
+    show_result(result, options.output)
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
+
+
+def _silent(text: str) -> None:
+    """No progress."""
+
+
+def show_result(result: Mapping[str, Any], output: str) -> None:
+    """Print one object; `peak_rss_bytes` of this process is added where the bench did not measure it."""
+    found = dict(result)
+    found.setdefault("peak_rss_bytes", peak_rss_bytes())
+    if output == "name":
+        show_ids(found)
+    elif output in ("table", "wide"):
+        width = max(map(len, found))
+        for name, value in found.items():
+            print(f"{name:<{width}}  {value}")
+    else:
+        show_value(found, output)
+
+
+def peak_rss_bytes() -> int:
+    """The most memory that this process had so far; Linux counts in KiB."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024

@@ -1,0 +1,248 @@
+"""The live view: one screen with nodes and their tasks, services, what is pending and why, and the last events."""
+
+import json
+import time
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+from rich import box
+from rich.console import Console, Group, RenderableType
+from rich.panel import Panel
+from rich.table import Table
+from rich.text import Text
+
+from swarmlab.api import (
+    LabEvent,
+    Mode,
+    Node,
+    NodeState,
+    Service,
+    Task,
+    TaskState,
+    UpdateState,
+    format_bytes,
+    format_cpus,
+    mode_of,
+    name_of,
+)
+from swarmlab.cli.events import field_text
+from swarmlab.cli.output import state_style
+from swarmlab.store import Snapshot
+
+#: Colours that tell services apart, in the order in which they were created.
+_COLOURS = ("cyan", "magenta", "green", "yellow", "blue", "bright_red", "bright_cyan", "bright_magenta", "bright_green")
+_SOON = "░"
+_RUNS = "█"
+_STOPS = "▒"
+#: Rows at most, of nodes, of services and of pending reasons.
+_NODE_ROWS, _SERVICE_ROWS, _PENDING_ROWS = 24, 12, 5
+
+
+class Picture(NamedTuple):
+    """What one frame shows."""
+
+    view: Snapshot
+    #: Oldest first.
+    events: Sequence[LabEvent]
+    strategy: str
+    executor: str
+    #: Lines that say what to type in a second terminal.
+    hints: Sequence[str]
+    #: Seconds since the start.
+    uptime: float
+
+
+def frame(picture: Picture, console: Console) -> RenderableType:
+    """The whole screen for a console of that size."""
+    height = console.size.height
+    parts: list[RenderableType] = [_header(picture)]
+    used = 1 + len(picture.hints)
+    grid, lines = _grid(picture, max(3, height - used - 10))
+    parts.append(grid)
+    used += lines
+    services, lines = _services(picture.view, max(2, height - used - 6))
+    parts.append(services)
+    used += lines
+    pending = _pending(picture.view)
+    if pending:
+        parts.append(Group(*pending))
+        used += len(pending)
+    room = height - used - 2
+    if room >= 3:
+        parts.append(_events(picture.events, room, console.size.width))
+    return Group(*parts)
+
+
+def _header(picture: Picture) -> RenderableType:
+    minutes, seconds = divmod(int(picture.uptime), 60)
+    title = Text.assemble(
+        ("swarmlab", "bold"),
+        ("  strategy ", "dim"),
+        (picture.strategy, "bold cyan"),
+        ("  executor ", "dim"),
+        picture.executor,
+        ("  version ", "dim"),
+        str(picture.view.version),
+        ("  up ", "dim"),
+        f"{minutes}:{seconds:02d}",
+        ("   Ctrl-C stops it and all its tasks", "dim"),
+    )
+    return Group(title, *(Text(hint, style="dim", no_wrap=True, overflow="ellipsis") for hint in picture.hints))
+
+
+def colours(services: Sequence[Service]) -> Mapping[str, str]:
+    """{service id: colour}, steady over a service's life as long as none created before it is removed."""
+    ordered = sorted(services, key=lambda service: (service.meta.created_at or 0, service.id))
+    return {service.id: _COLOURS[place % len(_COLOURS)] for place, service in enumerate(ordered)}
+
+
+def _grid(picture: Picture, rows: int) -> tuple[RenderableType, int]:
+    """Nodes and their tasks: a block for each task, in the colour of its service; its number of lines too."""
+    view = picture.view
+    nodes = sorted(view.nodes(), key=lambda node: (name_of(node), node.id))
+    colour = colours(view.services())
+    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
+    for title in ("NODE", "STATUS", "RESERVED", "TASKS"):
+        table.add_column(title, no_wrap=True)
+    table.add_column("", no_wrap=True, overflow="ellipsis", ratio=1)
+    shown = nodes[: min(rows, _NODE_ROWS)]
+    for node in shown:
+        tasks = sorted(
+            (task for task in view.tasks_on(node.id) if _is_shown(task, node)),
+            key=lambda task: (task.service_annotations.name, task.slot, task.id),
+        )
+        alive = sum(task.status.state is TaskState.RUNNING for task in tasks) if _is_ready(node) else 0
+        table.add_row(
+            name_of(node) or node.id[:12],
+            _status(node),
+            _reserved(tasks),
+            str(alive),
+            Text.assemble(*(_block(task, colour, ready=_is_ready(node)) for task in tasks)),
+        )
+    if len(nodes) > len(shown):
+        table.add_row(f"and {len(nodes) - len(shown)} more", "", "", "", "")
+    return table, len(shown) + 2 + (len(nodes) > len(shown))
+
+
+def _is_ready(node: Node) -> bool:
+    return node.status.state is NodeState.READY
+
+
+def _is_shown(task: Task, node: Node) -> bool:
+    """Tasks that are alive; on a lost node also those that were."""
+    return TaskState.ASSIGNED <= task.status.state <= TaskState.RUNNING and (
+        _is_ready(node) or task.desired_state >= TaskState.RUNNING
+    )
+
+
+def _status(node: Node) -> Text:
+    word = node.status.state.name.lower()
+    if node.spec.availability.name != "ACTIVE":
+        return Text(f"{word}, {node.spec.availability.name.lower()}", style="yellow")
+    return Text(word, style=state_style(word))
+
+
+def _reserved(tasks: Sequence[Task]) -> Text:
+    """CPUs and memory that tasks reserve; a dash where nothing is reserved."""
+    resources = [task.spec.resources for task in tasks if task.spec.resources is not None]
+    booked = [one.reservations for one in resources if one.reservations is not None]
+    cpus, memory = sum(one.nano_cpus for one in booked), sum(one.memory_bytes for one in booked)
+    if not cpus and not memory:
+        return Text("-", style="dim")
+    return Text(f"{format_cpus(cpus)} CPU {format_bytes(memory)}")
+
+
+def _block(task: Task, colour: Mapping[str, str], *, ready: bool) -> tuple[str, str]:
+    """Three characters: solid for running, light for starting, grey for stopping or lost, with the slot's number."""
+    slot = f"{task.slot % 1000:<3}" if task.slot else "•  "
+    if not ready:
+        return f"{slot}", "dim strike"
+    base = colour.get(task.service_id, "white")
+    if task.desired_state > TaskState.RUNNING:
+        return f"{_STOPS}{slot[:2]}", "dim"
+    if task.status.state is TaskState.RUNNING:
+        return f"{_RUNS}{slot[:2]}", base
+    return f"{_SOON}{slot[:2]}", f"dim {base}"
+
+
+def _services(view: Snapshot, rows: int) -> tuple[RenderableType, int]:
+    services = sorted(view.services(), key=lambda service: (name_of(service), service.id))
+    if not services:
+        return Text("no services yet", style="dim"), 1
+    colour = colours(services)
+    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
+    for title in ("SERVICE", "MODE", "RUNNING", "UPDATE"):
+        table.add_column(title, no_wrap=True)
+    shown = services[: min(rows, _SERVICE_ROWS)]
+    for service in shown:
+        running, wanted = running_of(view, service)
+        style = "green" if running == wanted else "yellow"
+        table.add_row(
+            Text.assemble((f"{_RUNS} ", colour[service.id]), name_of(service)),
+            mode_of(service.spec).value,
+            Text(f"{running}/{wanted}", style=style),
+            _update(service),
+        )
+    if len(services) > len(shown):
+        table.add_row(f"and {len(services) - len(shown)} more", "", "", "")
+    return table, len(shown) + 2 + (len(services) > len(shown))
+
+
+def running_of(view: Snapshot, service: Service) -> tuple[int, int]:
+    """How many tasks of the service run on nodes that are heard of, and how many there are to be."""
+    tasks = view.tasks_of(service.id)
+    running = sum(
+        task.status.state is TaskState.RUNNING
+        and task.desired_state is TaskState.RUNNING
+        and (node := view.node(task.node_id)) is not None
+        and _is_ready(node)
+        for task in tasks
+    )
+    spec = service.spec
+    match mode_of(spec):
+        case Mode.REPLICATED:
+            return running, spec.replicated.replicas if spec.replicated else 0
+        case Mode.REPLICATED_JOB | Mode.GLOBAL_JOB:
+            complete = sum(task.status.state is TaskState.COMPLETE for task in tasks)
+            return complete, spec.replicated_job.total_completions if spec.replicated_job else len(tasks)
+        case Mode.GLOBAL:
+            return running, sum(task.desired_state is TaskState.RUNNING for task in tasks)
+
+
+def _update(service: Service) -> Text:
+    status = service.update_status
+    if status is None:
+        return Text("")
+    word = status.state.name.lower().replace("_", " ")
+    stuck = status.state in (UpdateState.PAUSED, UpdateState.ROLLBACK_PAUSED)
+    return Text(word, style="red" if stuck else "dim" if "completed" in word else "yellow")
+
+
+def _pending(view: Snapshot) -> list[RenderableType]:
+    """A line for each reason for which tasks are pending, most tasks first."""
+    reasons: dict[tuple[str, str], int] = {}
+    for task in view.tasks():
+        if task.status.state is TaskState.PENDING and task.desired_state <= TaskState.RUNNING and task.status.err:
+            key = task.service_annotations.name, task.status.err
+            reasons[key] = reasons.get(key, 0) + 1
+    ordered = sorted(reasons.items(), key=lambda item: (-item[1], item[0]))
+    lines: list[RenderableType] = [
+        Text(f"pending: {name} x{number}: {reason}", style="yellow", no_wrap=True, overflow="ellipsis")
+        for (name, reason), number in ordered[:_PENDING_ROWS]
+    ]
+    if len(ordered) > _PENDING_ROWS:
+        lines.append(Text(f"and {len(ordered) - _PENDING_ROWS} more reasons", style="dim"))
+    return lines
+
+
+def _events(events: Sequence[LabEvent], rows: int, width: int) -> RenderableType:
+    lines = [_event(event, width) for event in list(events)[-(rows - 2) :]]
+    return Panel(Group(*lines), title="events", title_align="left", border_style="dim", padding=(0, 1), height=rows)
+
+
+def _event(event: LabEvent, width: int) -> Text:
+    at = time.strftime("%H:%M:%S", time.localtime(event.at / 1e9))
+    fields = " ".join(f"{key}={field_text(value)}" for key, value in json.loads(event.fields).items())
+    line = Text.assemble((at, "dim"), f" {event.component:<10} ", (event.name, "bold"), f" {fields}")
+    line.truncate(width - 4, overflow="ellipsis")
+    return line

@@ -1,0 +1,77 @@
+"""`sim run`: a scenario in a simulated cluster."""
+
+import argparse
+import sys
+import time
+from pathlib import Path
+
+from swarmlab.api import StateError
+from swarmlab.cli.exits import Exit, Invalid
+from swarmlab.cli.output import show_ids, show_value
+from swarmlab.cli.pairs import labels
+from swarmlab.cli.parser import Parser, add_output
+from swarmlab.cli.quantities import count
+
+
+def run_arguments(parser: Parser) -> None:
+    """`sim run --scenario FILE`."""
+    parser.value("--scenario", metavar="FILE", what="scenario file")
+    parser.value("--strategy", metavar="NAME|FILE:CLASS", what="who places tasks (default: what the scenario says)")
+    parser.many("--set", metavar="KEY=VALUE", what="parameter of the strategy")
+    parser.value("--seed", metavar="N", of=count, what="seed of every random choice (default 0)")
+    parser.value("--log", metavar="FILE", what="write the decision log there, one JSON object a line")
+    parser.switch("-q", "--quiet", what="no progress")
+    add_output(parser)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Run the scenario; exit code 0 where it went as expected, else 1."""
+    from swarmlab.cli.exits import UsageError
+
+    if options.scenario is None:
+        raise UsageError("--scenario FILE is wanted", "swarmlab sim run")
+    scenario = Path(options.scenario)
+    if not scenario.is_file():
+        raise Invalid(f"{scenario}: no such file")
+    log = Path(options.log) if options.log else None
+    if log is not None and not log.absolute().parent.is_dir():
+        raise StateError(f"{log}: its directory does not exist")
+    from swarmlab.sim import run_scenario
+
+    start = time.monotonic()
+    result = run_scenario(
+        scenario,
+        options.strategy,
+        options.seed or 0,
+        log,
+        parameters=labels("--set", options.set),
+        progress=_progress if sys.stderr.isatty() and not options.quiet else None,
+    )
+    if options.output in ("table", "wide"):
+        for name, value in (
+            ("scenario", result.scenario),
+            ("strategy", result.strategy),
+            ("seed", result.seed),
+            ("virtual time", f"{result.seconds:.1f} s in {time.monotonic() - start:.2f} s"),
+            ("commits", result.commits),
+            ("decisions", result.decisions),
+            ("moves", result.moves),
+            ("restarts", result.restarts),
+            ("log", result.log_sha256),
+        ):
+            print(f"{name + ':':<14} {value}")
+        for service, nodes in sorted(result.tasks.items()):
+            print(f"{service + ':':<14} " + " ".join(f"{node}={number}" for node, number in sorted(nodes.items())))
+    elif options.output == "name":
+        show_ids([result.scenario])
+    else:
+        show_value(result, options.output)
+    for failure in result.failures:
+        print(f"Failed: {failure}", file=sys.stderr)
+    return Exit.ERROR if result.failures else Exit.OK
+
+
+def _progress(share: float) -> None:
+    done = round(share * 30)
+    end = "\r\033[K" if share >= 1 else ""
+    print(f"\r[{'#' * done}{'.' * (30 - done)}] {share:4.0%}{end}", end="", file=sys.stderr, flush=True)

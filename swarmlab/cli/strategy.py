@@ -1,0 +1,67 @@
+"""The strategy commands. They ask no cluster: what can be chosen is what is installed."""
+
+import argparse
+from collections.abc import Sequence
+
+from swarmlab.api import StrategyInfo
+from swarmlab.cli.exits import Missing, near, quoted
+from swarmlab.cli.output import Column, show_ids, show_value
+from swarmlab.cli.output import show as show_rows
+from swarmlab.cli.parser import Parser, add_output
+
+
+def ls_arguments(parser: Parser) -> None:
+    """`strategy ls`."""
+    add_output(parser)
+    parser.switch("-q", "--quiet", what="only names, one a line")
+    parser.many("--plugin", metavar="NAME|FILE", what="look into this plugin too")
+
+
+def show_arguments(parser: Parser) -> None:
+    """`strategy show NAME`."""
+    add_output(parser)
+    parser.many("--plugin", metavar="NAME|FILE", what="look into this plugin too")
+    parser.add_argument("name", metavar="NAME")
+
+
+COLUMNS: tuple[Column[StrategyInfo], ...] = (
+    Column("NAME", lambda one: one.name),
+    Column("REBALANCES", lambda one: "yes" if one.rebalances else "no"),
+    Column("SUMMARY", lambda one: one.summary, fold=True),
+    Column("ORIGIN", lambda one: one.origin, wide=True),
+    Column("PARAMETERS", lambda one: ", ".join(f"{k}={v}" for k, v in sorted(one.parameters.items())), wide=True),
+)
+
+
+def installed(plugins: Sequence[str]) -> tuple[StrategyInfo, ...]:
+    """The strategies that can be chosen, by name."""
+    from swarmlab.plugin import Host
+
+    return Host.load("spread", plugins=tuple(plugins)).strategies()
+
+
+def ls(options: argparse.Namespace) -> None:
+    """List strategies by name."""
+    found = sorted(installed(options.plugin), key=lambda one: one.name)
+    if options.quiet:
+        show_ids(one.name for one in found)
+    else:
+        show_rows(found, COLUMNS, output=options.output, name=lambda one: one.name)
+
+
+def show(options: argparse.Namespace) -> None:
+    """Show one strategy."""
+    found = {one.name: one for one in installed(options.plugin)}
+    if options.name not in found:
+        raise Missing(f"strategy not found: {quoted(options.name)}{near(options.name, sorted(found))}")
+    strategy = found[options.name]
+    if options.output == "name":
+        show_ids([strategy.name])
+    elif options.output in ("table", "wide"):
+        print(f"{strategy.name}: {strategy.summary}")
+        print(f"  from:       {strategy.origin}")
+        print(f"  rebalances: {'yes' if strategy.rebalances else 'no'}")
+        for name, value in sorted(strategy.parameters.items()):
+            print(f"  --set {name}={value}")
+    else:
+        show_value(strategy, options.output)
