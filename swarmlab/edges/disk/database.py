@@ -54,7 +54,8 @@ def _prepare(connection: sqlite3.Connection, path: Path, application: int, schem
     (found_application,) = connection.execute("PRAGMA application_id").fetchone()
     (found_schema,) = connection.execute("PRAGMA user_version").fetchone()
     (objects,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
-    if objects and found_application != application:
+    new = not (objects or found_application or found_schema)
+    if not new and found_application != application:
         raise StateError(f"{path} is a database of another program")
     if found_schema > schema:
         raise StateError(
@@ -62,7 +63,7 @@ def _prepare(connection: sqlite3.Connection, path: Path, application: int, schem
         )
     connection.execute("PRAGMA journal_mode = WAL")
     connection.execute("PRAGMA synchronous = FULL")
-    if not objects:
+    if new:
         with transaction(connection):
             for table in tables:
                 connection.execute(table)

@@ -49,4 +49,6 @@ class Claim:
 
     def release(self) -> None:
         """Let others claim it. The file stays, since removing it could part two claims."""
+        # A program that is just being started still shares the file for a moment, so closing it alone is not enough.
+        fcntl.flock(self._file, fcntl.LOCK_UN)
         os.close(self._file)
