@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import functools
 import os
+import socket
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -14,7 +15,7 @@ import docker
 import docker.errors
 import docker.utils
 
-from swarmlab.edges.docker.errors import SILENT, translated
+from swarmlab.edges.docker.errors import SILENT, EngineSilentError, translated
 from swarmlab.edges.docker.events import Events
 from swarmlab.edges.docker.streams import Streams, tls_context
 
@@ -40,9 +41,10 @@ async def engine_answers(url: str | None = None, seconds: int = 3) -> bool:
 
     def ping() -> bool:
         try:
+            knock(url or engine_url())
             with contextlib.closing(docker.APIClient(**_options(url), version="1.24", timeout=seconds)) as client:
                 return bool(client.ping())
-        except (docker.errors.DockerException, *SILENT):
+        except (EngineSilentError, docker.errors.DockerException, *SILENT):
             return False
 
     return await asyncio.to_thread(ping)
@@ -88,6 +90,7 @@ class Engine:
             client.close()
 
     def _run(self, ask: Call[T]) -> T:
+        knock(self.url)
         with translated(self.url):
             with self._lock:
                 if self._client is None:  # it asks the engine for its version, so not before it is needed
@@ -96,6 +99,19 @@ class Engine:
                     )
                 client = self._client
             return ask(client)
+
+
+def knock(url: str) -> None:
+    """Raise `EngineSilentError` when nobody listens on the unix socket of `url`.
+
+    The client says so too, but leaves its socket to the garbage collector each time.
+    """
+    if url.startswith("unix://"):
+        with socket.socket(socket.AF_UNIX) as probe:
+            try:
+                probe.connect(url.removeprefix("unix://"))
+            except OSError as error:
+                raise EngineSilentError(url, error.strerror or error) from error
 
 
 def _options(url: str | None) -> dict[str, Any]:

@@ -85,7 +85,8 @@ class Pulls:
             await self._pull(image, credentials, PATIENCE_SECONDS[here])
         except ExecutorError as error:
             _log.warning("pull_failed image=%s here=%s error=%s", image, here, error)
-            self._resting[registry] = loop.time() + REST_SECONDS
+            if error.temporary or "dial tcp" in str(error):
+                self._resting[registry] = loop.time() + REST_SECONDS
             return str(error)
         self._fresh[image] = loop.time() + FRESH_SECONDS
         return ""
@@ -111,7 +112,7 @@ class Pulls:
                     if "error" in progress:
                         raise ExecutorError(str(progress["error"]))
         except EngineSilentError as error:
-            raise ExecutorError(f"no progress for {patience:g} s: {error}") from error
+            raise ExecutorError(f"no progress for {patience:g} s: {error}", temporary=True) from error
 
 
 def is_pinned(image: str) -> bool:
