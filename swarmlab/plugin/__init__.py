@@ -41,6 +41,7 @@ from swarmlab.plugin.decisions import (
     Term,
     Terms,
     Trigger,
+    merged,
 )
 from swarmlab.plugin.filling import filled, levelled, spread_over
 from swarmlab.plugin.groups import Group, Reservation
@@ -103,6 +104,7 @@ __all__ = [
     "hookimpl",
     "hookspec",
     "levelled",
+    "merged",
     "sealed",
     "spread_over",
 ]
