@@ -1,6 +1,5 @@
 """Calls of a client: one channel, deadlines, and errors as the classes that the server raised."""
 
-import asyncio
 from collections.abc import AsyncGenerator
 from pathlib import Path
 from typing import Any
@@ -80,11 +79,6 @@ class Caller:
                 yield message
         except grpc.aio.AioRpcError as error:
             raise self._error(error, method, False) from error
-        except asyncio.CancelledError:
-            # The server ends its streams by cancellation; so does whoever cancels us, and that goes on.
-            if not call.done() or _being_cancelled():
-                raise
-            raise StateError(f"the server at {self.path} stopped") from None
         finally:
             call.cancel()
 
@@ -99,18 +93,11 @@ class Caller:
         if known is not None:
             return known
         if code is grpc.StatusCode.DEADLINE_EXCEEDED:
-            text = f"{method}: no answer within {self._timeout:g} s from {self.path}"
-            return (
-                ProposalUnknown(f"{text}; it may have been done: look before repeating it")
-                if changes
-                else StateError(text)
-            )
-        if not is_alive(self.path) and "connect" in message.lower():
-            return self._nobody()
-        text = f"{method}: the server at {self.path} stopped meanwhile ({code.name}: {message})"
-        return (
-            ProposalUnknown(f"{text}; it may have been done: look before repeating it") if changes else StateError(text)
-        )
+            return _unanswered(f"{method}: no answer within {self._timeout:g} s from {self.path}", changes)
+        if code is grpc.StatusCode.UNAVAILABLE and "failed to connect" in message:
+            # Nothing was sent, so nothing was done, whatever the method.
+            return StateError(f"{method}: {message}") if is_alive(self.path) else self._nobody()
+        return _unanswered(f"{method}: the server at {self.path} went away ({code.name}: {message})", changes)
 
     def _nobody(self) -> StateError:
         there = "the process that made it is gone" if self.path.exists() else "there is none"
@@ -128,8 +115,3 @@ def _unanswered(what: str, changes: bool) -> Exception:
 
 def _bytes(message: Message) -> bytes:
     return message.SerializeToString()
-
-
-def _being_cancelled() -> bool:
-    task = asyncio.current_task()
-    return task is not None and task.cancelling() > 0

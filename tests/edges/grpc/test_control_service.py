@@ -1,5 +1,7 @@
 """Every method of the control service, over a real socket, with values in and values out."""
 
+import asyncio
+
 import pytest
 from msgspec.structs import replace
 
@@ -50,6 +52,8 @@ from swarmlab.api import (
     VolumeAccessMode,
     VolumeSpec,
 )
+from swarmlab.api.proto import control_pb2
+from swarmlab.edges.grpc import control
 
 WEB = ServiceSpec(
     annotations=Annotations("web", {"team": "a", "tier": "front"}),
@@ -199,6 +203,17 @@ async def test_networks(served):
         await client.get_network(made.id)
 
 
+async def test_networks_may_be_meant_by_name(served):
+    """Requests for a network have room for a name; an id that is given comes first."""
+    made = await served.client.create_network(NetworkSpec(annotations=Annotations("back")))
+    answer = await served.client._control("GetNetwork", name="BACK")
+    assert answer.network.id == made.id
+    with pytest.raises(NotFound, match="network front not found"):
+        await served.client._control("RemoveNetwork", name="front")
+    with pytest.raises(InvalidSpec, match="id"):
+        await served.client._control("RemoveNetwork")
+
+
 async def test_cluster(served):
     """The cluster's settings change, and what it keeps to itself is not shown."""
     client = served.client
@@ -293,6 +308,27 @@ async def test_long_lists_come_whole(served):
     )
     configs = await served.client.list_configs()
     assert [len(config.spec.data) for config in configs] == [1_000_000] * 6
+
+
+async def test_others_are_served_while_a_long_list_is_written(served, monkeypatch):
+    """A list is written in pieces, between which the loop goes on."""
+    monkeypatch.setattr(control, "PIECE", 10)
+    served.plane.put(*(Node(id=NodeId(f"n{number:03}")) for number in range(100)))
+    turns = 0
+
+    async def count():
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    counting = asyncio.create_task(count())
+    await asyncio.sleep(0)
+    answer = control.methods(served.plane)["ListNodes"](control_pb2.ListNodesRequest())
+    before = turns
+    assert len((await answer).nodes) == 100
+    assert turns - before >= 10
+    counting.cancel()
 
 
 async def test_warnings_about_a_service(served):

@@ -29,6 +29,7 @@ from swarmlab.api import (
 from swarmlab.api.proto import control_pb2, lab_pb2
 from swarmlab.api.wire import encode
 from swarmlab.edges.grpc import Client, ControlServer
+from swarmlab.edges.grpc import server as server_module
 from swarmlab.edges.grpc.sockets import MAX_PATH_BYTES, address
 
 WEB = ServiceSpec(
@@ -164,7 +165,7 @@ async def test_stop_of_the_server_ends_streams(short_path):
         feed = other.watch()
         await anext(feed)
         assert await served.client.serves()
-    with pytest.raises(StateError, match="stopped"):
+    with pytest.raises(StateError, match=r"Watch: the server at .* went away"):
         await anext(feed)
     await other.__aexit__()
 
@@ -175,11 +176,16 @@ class Slow(Plane):
     def __init__(self):
         super().__init__()
         self.begun = asyncio.Event()
+        self.left = asyncio.Event()
         self.go_on = asyncio.Event()
 
     async def mutate(self, request):
         self.begun.set()
-        await self.go_on.wait()
+        try:
+            await self.go_on.wait()
+        except asyncio.CancelledError:
+            self.left.set()
+            raise
         return await super().mutate(request)
 
 
@@ -213,6 +219,7 @@ async def test_client_that_goes_away_stops_nobody_else(slow):
         call.cancel()
         with pytest.raises(asyncio.CancelledError):
             await call
+        await plane.left.wait()
         plane.go_on.set()
         assert (await client.create_service(WEB)).spec == WEB
 
@@ -232,6 +239,22 @@ async def test_request_in_hand_is_answered_before_a_stop(short_path):
             plane.go_on.set()
             assert (await call).spec == WEB
             await stop
+
+
+async def test_change_in_hand_when_the_server_goes_is_unknown(short_path, monkeypatch):
+    """A server that could not wait for the end of a change: the client does not know it either."""
+    monkeypatch.setattr(server_module, "STOP_SECONDS", 0.0)
+    plane = Slow()
+    path = short_path / "control.sock"
+    async with serving(path.with_name("other.sock")) as served:
+        server = ControlServer(path, plane, served.server_logs, served.lab)
+        await server.__aenter__()
+        async with Client(path) as client:
+            call = asyncio.create_task(client.create_service(WEB))
+            await plane.begun.wait()
+            await server.__aexit__(None, None, None)
+            with pytest.raises(ProposalUnknown, match=r"CreateService: the server at .* went away"):
+                await call
 
 
 async def test_too_large_a_request_is_refused(served):
