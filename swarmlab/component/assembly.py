@@ -15,11 +15,12 @@ Port = Callable[[str, Effect], None]
 class Assembly:
     """Components that run in one order on one thread, whichever world drives them.
 
-    An event is handled to its end, all the effects it causes handed to the ports, before the next one starts. Events that
-    arise meanwhile wait in a queue, so no component is ever entered twice at once and the order does not depend on the
-    driver.
+    An event is handled to its end, all the effects it causes handed to the ports, before the next one starts. Events
+    that arise meanwhile wait in a queue, so no component is ever entered twice at once and the order does not depend on
+    the driver.
 
-    `clock` is asked once per event. A component that raises is not caught here: what decides must not be half done.
+    `clock` is asked once per event. A component that raises is not caught here, and what was queued behind it is not
+    handled any more: what decides must not go on half done, so the assembly takes no further event.
     """
 
     def __init__(
@@ -38,6 +39,7 @@ class Assembly:
         self._observe = observe
         self._queue: deque[tuple[str | None, Event]] = deque()
         self._running = False
+        self._broken: BaseException | None = None
 
     @property
     def names(self) -> Sequence[str]:
@@ -57,20 +59,27 @@ class Assembly:
         self._drain()
 
     def _drain(self) -> None:
+        if self._broken is not None:
+            raise RuntimeError("an earlier event was not handled to its end") from self._broken
         if self._running:
             return
         self._running = True
         try:
             while self._queue:
-                name, event = self._queue.popleft()
-                now = self._clock()
-                for target in self._components if name is None else (name,):
-                    if self._observe is not None:
-                        self._observe(target, event, now)
-                    for effect in self._components[target].step(event, now):
-                        self._carry_out(target, effect)
+                self._handle(*self._queue.popleft())
+        except BaseException as error:
+            self._broken = error
+            raise
         finally:
             self._running = False
+
+    def _handle(self, name: str | None, event: Event) -> None:
+        now = self._clock()
+        for target in self._components if name is None else (name,):
+            if self._observe is not None:
+                self._observe(target, event, now)
+            for effect in self._components[target].step(event, now):
+                self._carry_out(target, effect)
 
     def _carry_out(self, source: str, effect: Effect) -> None:
         if isinstance(effect, Tell):

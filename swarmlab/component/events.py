@@ -19,7 +19,8 @@ class TimerFired(Event, frozen=True):
 class Received(Event, frozen=True):
     """A message came from `sender`.
 
-    `call` is 0 for a message that wants no answer; otherwise the answer is a `Send` to the same address with this number.
+    `call` is 0 for a message that wants no answer; otherwise the answer is a `Send` to the same address with this
+    number.
     """
 
     sender: str
