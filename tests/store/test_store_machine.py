@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 from store_builders import EMPTY, HeldProposer, contents, named, replace
@@ -272,5 +272,10 @@ class StoreMachine(RuleBasedStateMachine):
         assert contents(decode_snapshot(self.store.save())) == contents(self.store.view)
 
 
-StoreMachine.TestCase.settings = settings(max_examples=80, stateful_step_count=30, deadline=None)
+StoreMachine.TestCase.settings = settings(
+    max_examples=80,
+    stateful_step_count=30,
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow],  # a busy machine is no defect of the store
+)
 TestStoreMachine = StoreMachine.TestCase

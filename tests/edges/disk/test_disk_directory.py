@@ -45,6 +45,25 @@ def test_a_claim_in_a_directory_that_is_gone(tmp_path):
         Claim(tmp_path / "gone" / "lock")
 
 
+@pytest.fixture
+def nobody():
+    """Root may write anywhere, so it steps down for the test."""
+    if os.geteuid() != 0:
+        yield
+        return
+    os.seteuid(65534)
+    yield
+    os.seteuid(0)
+
+
+def test_a_directory_that_is_not_writable(tmp_path, nobody):
+    directory = Path("/")
+    with pytest.raises(StateError, match=r"^/ cannot be written: (Permission denied|Read-only file system)$"):
+        Claim(directory / "swarmlab-test-lock")
+    with pytest.raises(StateError, match=r"^/swarmlab-test cannot be made: (Permission denied|Read-only file system)$"):
+        make_directory(directory / "swarmlab-test")
+
+
 def test_a_claim_names_its_holder(tmp_path):
     claim = Claim(tmp_path / "lock")
     assert mode(tmp_path / "lock") == 0o600
