@@ -225,7 +225,7 @@ def found(view: "Snapshot", kind: type[T], by: By) -> tuple[T, ...]:
         )
     indexed = _indexed(view, kind, by)
     if indexed is not None:
-        return cast(tuple[T, ...], tuple(indexed))
+        return cast("tuple[T, ...]", tuple(indexed))
     named = matcher(by)
     return tuple(obj for obj in view.all(kind) if named(obj))
 

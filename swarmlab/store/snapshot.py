@@ -67,35 +67,35 @@ class Snapshot:
 
     def get(self, kind: type[T], object_id: str) -> T | None:
         """The object of that kind and id."""
-        return cast(T | None, self._tables[kind].objects.get(object_id))
+        return cast("T | None", self._tables[kind].objects.get(object_id))
 
     def node(self, node_id: NodeId) -> Node | None:
         """The node of that id."""
-        return cast(Node | None, self._tables[Node].objects.get(node_id))
+        return cast("Node | None", self._tables[Node].objects.get(node_id))
 
     def service(self, service_id: ServiceId) -> Service | None:
         """The service of that id."""
-        return cast(Service | None, self._tables[Service].objects.get(service_id))
+        return cast("Service | None", self._tables[Service].objects.get(service_id))
 
     def task(self, task_id: TaskId) -> Task | None:
         """The task of that id."""
-        return cast(Task | None, self._tables[Task].objects.get(task_id))
+        return cast("Task | None", self._tables[Task].objects.get(task_id))
 
     def network(self, network_id: NetworkId) -> Network | None:
         """The network of that id."""
-        return cast(Network | None, self._tables[Network].objects.get(network_id))
+        return cast("Network | None", self._tables[Network].objects.get(network_id))
 
     def secret(self, secret_id: SecretId) -> Secret | None:
         """The secret of that id."""
-        return cast(Secret | None, self._tables[Secret].objects.get(secret_id))
+        return cast("Secret | None", self._tables[Secret].objects.get(secret_id))
 
     def config(self, config_id: ConfigId) -> Config | None:
         """The config of that id."""
-        return cast(Config | None, self._tables[Config].objects.get(config_id))
+        return cast("Config | None", self._tables[Config].objects.get(config_id))
 
     def volume(self, volume_id: VolumeId) -> Volume | None:
         """The cluster volume of that id."""
-        return cast(Volume | None, self._tables[Volume].objects.get(volume_id))
+        return cast("Volume | None", self._tables[Volume].objects.get(volume_id))
 
     def cluster(self) -> Cluster | None:
         """The one cluster object; None before the cluster is founded."""
@@ -103,7 +103,7 @@ class Snapshot:
 
     def all(self, kind: type[T]) -> tuple[T, ...]:
         """All objects of that kind."""
-        return cast(tuple[T, ...], self._tables[kind].rows())
+        return cast("tuple[T, ...]", self._tables[kind].rows())
 
     def nodes(self) -> tuple[Node, ...]:
         """All nodes."""
