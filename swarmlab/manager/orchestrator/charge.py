@@ -34,8 +34,8 @@ class Charge:
         self._check = DirtyCheck(service, view)
         self._blueprint: Blueprint | None = None
         status = service.update_status
-        #: The service's own rollback rules hold, and it must converge on what it was.
-        self.rolling_back = status is not None and status.state in _ROLLING_BACK
+        #: The rules for rollbacks hold, and the service must come to what it was. A job just runs again.
+        self.rolling_back = not self.mode.is_job and status is not None and status.state in _ROLLING_BACK
         self.config = (rollback_config if self.rolling_back else update_config)(service.spec)
         self.start_first = self.config.order == UpdateOrder.START_FIRST
 

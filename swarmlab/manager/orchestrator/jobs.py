@@ -27,6 +27,7 @@ from swarmlab.manager.orchestrator.desk import Entry
 from swarmlab.manager.orchestrator.keeper import EVERYTHING, Keeper, recorded
 from swarmlab.manager.orchestrator.slots import SlotKey, is_live, is_over, node_takes_tasks, slot_of, tasks_at
 from swarmlab.manager.orchestrator.tending import Tended, is_at_rest, tend
+from swarmlab.manager.orchestrator.update import completed, is_in_progress
 
 
 class JobsOrchestrator(Keeper):
@@ -78,11 +79,15 @@ class JobsOrchestrator(Keeper):
 
     def _reconcile(self, charge: Charge) -> list[Entry[SlotKey]]:
         job = charge.service.spec.replicated_job
+        entries: list[Entry[SlotKey]] = []
+        if is_in_progress(charge.service):
+            # A new run is all that the rollback of a job is.
+            done = Update(completed(charge.service, charge.now))
+            entries.append(Entry(SlotKey(charge.service.id, EVERYTHING), (done,)))
         if job is None:
-            return self._reconcile_global(charge)
+            return entries + self._reconcile_global(charge)
         service_id = charge.service.id
         book = self._books.get(service_id)
-        entries: list[Entry[SlotKey]] = []
         if book is None or not book.is_about(charge.service, job):
             tasks = self._view.tasks_of(service_id)
             entries += _removals(tasks, charge)

@@ -48,8 +48,8 @@ class TaskReaper:
     * Tasks on a node that is gone become ORPHANED: nobody will report their end.
     * Tasks to be removed are deleted once they cannot run any more, tasks without a service once ORPHANED.
     * Of each slot the cluster's retention limit of tasks is kept, or one more than a service's `max_attempts`, from
-      which restarts are counted. What else is decided from stays too: the last task of a slot, what a delayed task waits
-      for, and the completed tasks of a job's present run.
+      which restarts are counted. What else is decided from stays too: the last task of a slot, what a delayed task
+      waits for, and the completed tasks of a job's present run.
     """
 
     name = "reaper"

@@ -161,9 +161,9 @@ class Rollout:
         """Whether `hear` would learn anything from this change."""
         if old is None:
             return key in self._waiting or key in self._active
-        return task.id in self._made and (
-            task.status.state != old.status.state or task.desired_state != old.desired_state
-        )
+        if task.status.state == old.status.state and task.desired_state == old.desired_state:
+            return False
+        return task.id in self._made and (task.status.state >= TaskState.RUNNING or not is_live(task))
 
     def hear(self, key: SlotKey, task: Task, old: Task | None, slot: Sequence[Task], now: Instant) -> None:
         """Learn from a commit.
@@ -279,7 +279,7 @@ class Rollout:
         if status.state not in IN_PROGRESS:
             return None
         if self.is_finished(now):
-            return Verdict(_completed(service, now), stops=True)
+            return Verdict(completed(service, now), stops=True)
         if status.started_at is None:
             return Verdict(replace(service, update_status=replace(status, started_at=now)), stops=False)
         return None
@@ -318,6 +318,11 @@ class Rollout:
         return replace(service, update_status=replace(status, state=UpdateState.PAUSED, message=message))
 
 
+def is_in_progress(service: Service) -> bool:
+    """The service says that an update or rollback is under way."""
+    return service.update_status is not None and service.update_status.state in IN_PROGRESS
+
+
 def monitor_time(config: UpdateConfig) -> Duration:
     """How long a new task is watched: longer than the pause between slots, so that a failure can stop the next one."""
     monitor = config.monitor if config.monitor is not None else Duration(0)
@@ -346,7 +351,8 @@ def _started(service: Service, now: Instant) -> Service:
     return replace(service, update_status=status)
 
 
-def _completed(service: Service, now: Instant) -> Service:
+def completed(service: Service, now: Instant) -> Service:
+    """The service with the update or rollback that is in progress marked as complete."""
     status = service.update_status
     assert status is not None
     state, message = UpdateState.COMPLETED, "update completed"
