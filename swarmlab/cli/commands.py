@@ -40,12 +40,12 @@ class Command(NamedTuple):
 GROUPS = {
     "node": "Nodes of the cluster",
     "service": "Services and their tasks",
-    "stack": "Stacks: services of one compose file",
+    "stack": "Services of one compose file",
     "secret": "Secrets",
     "config": "Configs",
     "strategy": "Placement strategies",
     "sim": "Simulated clusters",
-    "bench": "Benchmarks, as JSON",
+    "bench": "Benchmarks",
     "demo": "Stories to watch",
 }
 
@@ -135,13 +135,10 @@ def group_help(group: str) -> str:
 
 
 def overview() -> str:
-    """All commands, one a line, grouped."""
-    singles = [command for command in COMMANDS if " " not in command.words]
+    """All commands, grouped."""
     lines = ["commands:"]
     for group, title in GROUPS.items():
-        verbs = " | ".join(c.words.partition(" ")[2] for c in COMMANDS if c.words.startswith(f"{group} "))
-        lines.append(
-            f"  {group + ' ' + verbs:<66}  {title}" if len(verbs) < 58 else f"  {group} {verbs}\n{'':<70}{title}"
-        )
-    lines += [f"  {command.words:<66}  {command.summary}" for command in singles]
+        verbs = ", ".join(c.words.partition(" ")[2] for c in COMMANDS if c.words.startswith(f"{group} "))
+        lines.append(f"  {group:<11} {title}: {verbs}")
+    lines += [f"  {command.words:<11} {command.summary}" for command in COMMANDS if " " not in command.words]
     return "\n".join(lines)

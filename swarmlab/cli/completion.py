@@ -71,9 +71,9 @@ def candidates(words: list[str]) -> list[str]:
     socket, typed = _socket_of(typed)
     command, rest = _command_of(typed)
     if command is None:
-        found = _command_words(typed) if not typed or typed[0] in GROUPS else []
-        if not typed:
-            found = [*found, *_flags(BY_WORDS["run"])]
+        if not typed and current.startswith("-"):
+            return sorted(word for word in _arguments(BY_WORDS["run"], [], current, socket) if word.startswith(current))
+        found = _command_words(typed)
         return sorted(word for word in found if word.startswith(current))
     return sorted(word for word in _arguments(command, rest, current, socket) if word.startswith(current))
 
@@ -104,6 +104,8 @@ def _command_of(typed: list[str]) -> tuple[Command | None, list[str]]:
 
 
 def _command_words(typed: list[str]) -> list[str]:
+    if len(typed) > 1:
+        return []
     if typed:
         return [c.words.partition(" ")[2] for c in COMMANDS if c.words.startswith(f"{typed[0]} ")]
     return [*GROUPS, *(c.words for c in COMMANDS if " " not in c.words)]
@@ -113,10 +115,6 @@ def _declared(command: Command) -> Parser:
     parser = Parser(f"swarmlab {command.words}", command.summary)
     command.declare(parser)
     return parser
-
-
-def _flags(command: Command) -> list[str]:
-    return [flag for flag in _declared(command).flags() if flag.startswith("--")]
 
 
 def _arguments(command: Command, rest: list[str], current: str, socket: str) -> list[str]:

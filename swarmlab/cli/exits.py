@@ -101,7 +101,7 @@ class StateUnusable(CommandError):
 
 def near(word: str, known: Sequence[str]) -> str:
     """A hint for a mistyped `word`: `; did you mean "a" or "b"?`, empty where nothing known looks alike."""
-    found = get_close_matches(word, known, n=3, cutoff=0.6 if len(word) > 3 else 0.5)
+    found = get_close_matches(word, known, n=3, cutoff=0.65 if len(word) > 3 else 0.5)
     found += [name for name in sorted(known) if word and name.startswith(word) and name not in found][: 3 - len(found)]
     return f"; did you mean {' or '.join(quoted(name) for name in found)}?" if found else ""
 

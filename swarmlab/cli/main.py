@@ -1,10 +1,8 @@
 """The entry point: finds the command, reads its flags, runs it, and ends with its exit code."""
 
-import asyncio
-import inspect
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
 
 from swarmlab.cli.commands import BY_WORDS, Command, find, group_help, overview
 from swarmlab.cli.exits import CommandError, Exit, UsageError, exit_of, exit_table
@@ -78,7 +76,9 @@ def _execute(command: Command, arguments: list[str]) -> int:
     command.declare(parser)
     options = parser.read(arguments)
     result = command.function()(options)
-    if inspect.iscoroutine(result):
+    if isinstance(result, Coroutine):
+        import asyncio
+
         result = asyncio.run(result)
     return Exit.OK if result is None else int(result)
 

@@ -34,6 +34,21 @@ class Parser(argparse.ArgumentParser):
             check(options)
         return options
 
+    def format_usage(self) -> str:
+        """`prog [flags] ARGUMENTS`: the flags are listed below it anyway."""
+        frames = {"+": "{}...", "?": "[{}]", "...": "[{}]"}
+        shown = [
+            frames.get(str(action.nargs), "{}").format(action.metavar or action.dest)
+            for action in self._actions
+            if not action.option_strings
+        ]
+        return " ".join(["usage:", self.prog, "[flags]", *shown]) + "\n"
+
+    def format_help(self) -> str:
+        """Usage, description, flags, epilog."""
+        self.usage = self.format_usage().removeprefix("usage: ").rstrip()
+        return super().format_help()
+
     def flags(self) -> list[str]:
         """Every flag that help shows, in order of declaration."""
         return [

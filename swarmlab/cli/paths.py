@@ -1,7 +1,6 @@
-"""Where the control socket is, and the private directory around it."""
+"""Where the control socket is."""
 
 import os
-import stat
 from pathlib import Path
 
 from swarmlab.cli.exits import StateUnusable
@@ -27,21 +26,3 @@ def runtime_directory() -> Path:
     """`$XDG_RUNTIME_DIR/swarmlab`, else `~/.swarmlab/run`; not made here."""
     given = os.environ.get("XDG_RUNTIME_DIR")
     return Path(given) / "swarmlab" if given else Path.home() / ".swarmlab" / "run"
-
-
-def private_directory(path: Path) -> None:
-    """Make `path`, for this user alone (0700); refuse one that belongs to others or is open to them."""
-    try:
-        path.mkdir(mode=0o700, parents=True, exist_ok=True)
-        found = path.stat()
-    except OSError as error:
-        raise StateUnusable(f"the directory {path} cannot be made: {error.strerror}") from error
-    if not stat.S_ISDIR(found.st_mode):
-        raise StateUnusable(f"{path} is not a directory")
-    if found.st_uid != os.getuid():
-        raise StateUnusable(f"the directory {path} belongs to user {found.st_uid}, not to {os.getuid()}")
-    if found.st_mode & 0o077:
-        raise StateUnusable(
-            f"the directory {path} has mode {stat.S_IMODE(found.st_mode):04o} and is open to others, wanted: 0700; "
-            f"chmod 700 {path}, or choose another socket with --socket"
-        )

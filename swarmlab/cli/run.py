@@ -58,6 +58,7 @@ async def run(options: argparse.Namespace) -> int:
 
 
 def _config(options: argparse.Namespace) -> "EmbeddedConfig":
+    socket = socket_path(options.socket)
     from swarmlab.embedded import EmbeddedConfig
 
     return EmbeddedConfig(
@@ -67,7 +68,7 @@ def _config(options: argparse.Namespace) -> "EmbeddedConfig":
         workers=4 if options.workers is None else options.workers,
         executor=options.executor or "auto",
         state_dir=Path(options.state_dir).absolute() if options.state_dir else None,
-        socket=socket_path(options.socket),
+        socket=socket,
         seed=options.seed,
     )
 

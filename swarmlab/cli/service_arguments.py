@@ -21,7 +21,7 @@ def create_arguments(parser: Parser) -> None:
     _both(parser)
     add_waiting(parser, CONVERGED)
     parser.add_argument("image", metavar="IMAGE")
-    parser.add_argument("arguments", metavar="COMMAND [ARG...]", nargs="...")
+    parser.add_argument("arguments", metavar="COMMAND ARG...", nargs="...")
 
 
 def update_arguments(parser: Parser) -> None:
