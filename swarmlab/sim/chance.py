@@ -6,6 +6,10 @@ import random
 from swarmlab.api import Duration, InvalidSpec, Value
 from swarmlab.api.quantities import parse_duration
 
+_WANTED = "span {!r}: wanted a duration, or one with its sigma such as 200ms~0.5"
+#: Beyond it one draw in a thousand is ten million times the median.
+_WIDEST = 5.0
+
 
 class Spread(Value, frozen=True, kw_only=True):
     """A span of time by chance: `median` times a log-normal factor of `sigma`, never below `least`."""
@@ -26,11 +30,14 @@ class Spread(Value, frozen=True, kw_only=True):
         Raises:
             InvalidSpec: The text is neither.
         """
-        span, tilde, sigma = text.partition("~")
+        span, tilde, width = text.partition("~")
         try:
-            return cls(median=parse_duration(span), sigma=float(sigma) if tilde else 0.0)
-        except ValueError as error:
-            raise InvalidSpec(f"span {text!r}: wanted a duration, or one with its sigma such as 200ms~0.5") from error
+            median, sigma = parse_duration(span), float(width) if tilde else 0.0
+        except (InvalidSpec, ValueError) as error:
+            raise InvalidSpec(_WANTED.format(text)) from error
+        if median < 0 or not 0 <= sigma <= _WIDEST:
+            raise InvalidSpec(_WANTED.format(text))
+        return cls(median=median, sigma=sigma)
 
 
 def happens(rng: random.Random, probability: float) -> bool:

@@ -75,9 +75,12 @@ class HeapTimers:
         self._heap = heap
         self._fire = fire
         self._set: dict[tuple[str, str], Occurrence] = {}
+        self._closed = False
 
     def set(self, owner: str, name: str, at: Instant) -> None:
         """Fire at `at`; a timer of that owner and name moves."""
+        if self._closed:
+            return
         self.cancel(owner, name)
         self._set[owner, name] = self._heap.at(at, lambda: self._due(owner, name))
 
@@ -88,7 +91,8 @@ class HeapTimers:
             occurrence.cancel()
 
     def close(self) -> None:
-        """Cancel all."""
+        """Cancel all; later ones are not taken."""
+        self._closed = True
         for occurrence in self._set.values():
             occurrence.cancel()
         self._set.clear()

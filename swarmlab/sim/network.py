@@ -8,6 +8,9 @@ from swarmlab.api import Instant, Value, after, seconds
 from swarmlab.sim.chance import Spread, happens
 from swarmlab.sim.heap import Heap
 
+#: The end at the other side.
+_OTHER = {"manager": "worker", "worker": "manager"}
+
 
 class NetworkModel(Value, frozen=True, kw_only=True):
     """How the wire behaves when nobody cuts it."""
@@ -15,28 +18,32 @@ class NetworkModel(Value, frozen=True, kw_only=True):
     delay: Spread = Spread(median=seconds(0.001), sigma=0.3)
     #: Probability that a message finds the connection broken, which both ends then notice.
     breaks: float = 0.0
-    #: After how long an end notices that a cut wire no longer carries anything.
+    #: After how long an end notices that what it sends gets no answer at all: the wire is cut, or the peer has no power.
     notice: Spread = Spread(median=seconds(15))
 
 
 class Link:
-    """The connection of one worker: ordered both ways, as a stream over TCP is."""
+    """The wire of one worker, and the connection on it: ordered both ways, as a stream over TCP is."""
 
     def __init__(self, node: str) -> None:
         self.node = node
         self.cut = False
-        #: Something was sent into the cut wire, so the connection cannot go on where it was.
+        #: Something was lost in the cut wire, so the connection cannot go on where it was.
         self.lost = False
-        #: Grows when the connection breaks; what was on its way under an earlier number never arrives.
+        #: The worker's end has power and a process that listens.
+        self.up = True
+        #: Number of the newest connection. What was on its way on an earlier one never arrives.
         self.life = 0
+        #: {end: the connection that it believes in}; an end behind `life` has yet to notice that its own is gone.
+        self.held = {"manager": 0, "worker": 0}
         self.last_arrival: dict[str, Instant] = {}
 
 
 class Network:
     """Links by node id; what is sent arrives later, in order, or the connection breaks.
 
-    A cut link (a partition) carries nothing; messages into it are lost with the connection, as soon as the end that
-    sent has noticed.
+    A connection never loses one message and carries the next. Each end notices for itself that it is gone: by what it
+    sends, when nothing comes back, or when its peer begins a new one.
     """
 
     def __init__(
@@ -49,7 +56,7 @@ class Network:
         to_worker: Callable[[str, Any, int], None],
         broken: Callable[[str, str], None],
     ) -> None:
-        """`broken(node, end)` is called for each end, "manager" or "worker", when it notices that it is gone."""
+        """`broken(node, end)` is called when that end, "manager" or "worker", notices that its connection is gone."""
         self._heap = heap
         self._rng = rng
         self._model = model
@@ -65,11 +72,9 @@ class Network:
 
     def send(self, node: str, end: str, message: Any, call: int) -> None:
         """Carry a message over the link of `node` to that end of it, "manager" or "worker"."""
-        link = self.link(node)
-        if link.cut:
-            link.lost = True
-            life = link.life
-            self._heap.later(self._model.notice.draw(self._rng), lambda: self._notice(link, life))
+        link, sender = self.link(node), _OTHER[end]
+        if link.cut or link.held[sender] != link.life:
+            self._lose(link, sender)
             return
         if happens(self._rng, self._model.breaks):
             self.break_connection(node)
@@ -91,19 +96,65 @@ class Network:
         if link.lost:
             self.break_connection(node)
 
-    def break_connection(self, node: str, *, ends: tuple[str, ...] = ("manager", "worker")) -> None:
-        """The connection is gone now, and the given ends know it at once."""
+    def break_connection(self, node: str) -> None:
+        """The connection is gone, and both ends notice at once."""
         link = self.link(node)
+        self._renew(link)
+        for end in ("manager", "worker"):
+            self._notice_at(link, end, self._heap.now)
+
+    def close(self, node: str) -> None:
+        """The worker's process ends: its machine closes the connection, and the manager's end is told of it."""
+        link = self.link(node)
+        self.silence(node)
+        if not link.cut:
+            self._notice_at(link, "manager", after(self._heap.now, self._model.delay.draw(self._rng)))
+
+    def silence(self, node: str) -> None:
+        """The worker's machine loses power: nobody is told."""
+        link = self.link(node)
+        link.up = False
+        self._renew(link)
+
+    def open(self, node: str) -> None:
+        """The worker's process starts: its end begins a new connection with what it sends first."""
+        link = self.link(node)
+        link.up = True
+        link.held["worker"] = link.life
+
+    def _renew(self, link: Link) -> None:
         link.life += 1
         link.lost = False
         link.last_arrival.clear()
-        for end in ends:
-            self._heap.at(self._heap.now, lambda end=end: self._broken(node, end))  # type: ignore[misc]
-
-    def _notice(self, link: Link, life: int) -> None:
-        if link.life == life and link.cut:
-            self.break_connection(link.node)
 
     def _arrive(self, link: Link, life: int, end: str, message: Any, call: int) -> None:
-        if link.life == life and not link.cut:
-            self._deliver[end](link.node, message, call)
+        if link.life != life:
+            return
+        if link.cut:
+            self._lose(link, _OTHER[end])
+            return
+        if link.held[end] != life:
+            self._learn(link, end)
+        self._deliver[end](link.node, message, call)
+
+    def _lose(self, link: Link, sender: str) -> None:
+        """A message of `sender` gets nowhere. A peer that is there says so at once, otherwise it takes a while."""
+        link.lost = link.lost or link.cut
+        reached = link.up and not link.cut
+        span = (self._model.delay if reached else self._model.notice).draw(self._rng)
+        self._notice_at(link, sender, after(self._heap.now, span))
+
+    def _notice_at(self, link: Link, end: str, at: Instant) -> None:
+        life = link.held[end]
+        self._heap.at(at, lambda: self._notice(link, end, life))
+
+    def _notice(self, link: Link, end: str, life: int) -> None:
+        if link.held[end] != life or (end == "worker" and not link.up):
+            return
+        if link.life == life:
+            self._renew(link)
+        self._learn(link, end)
+
+    def _learn(self, link: Link, end: str) -> None:
+        link.held[end] = link.life
+        self._broken(link.node, end)

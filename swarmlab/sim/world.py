@@ -189,12 +189,13 @@ class World:
             ),
         )
         worker.agent = agent
+        self.network.open(worker.node_id)
         worker.executor.connect(agent.post)
         worker.executor.adopt(tuple(sorted(worker.disk)))
         agent.start([worker.disk[task] for task in sorted(worker.disk)])
 
     def kill_worker(self, name: str, *, tasks_too: bool = True) -> None:
-        """The node loses power; with `tasks_too` False only its agent is killed. The manager learns it by silence."""
+        """The node loses power, which the manager learns by silence; with `tasks_too` False only its agent is killed."""
         worker = self.worker(name)
         worker.agent = None
         for timers in worker.timers:
@@ -202,9 +203,10 @@ class World:
         worker.timers.clear()
         if tasks_too:
             worker.executor.power_off()
+            self.network.silence(worker.node_id)
         else:
             worker.executor.connect(lambda _: None)
-        self.network.break_connection(worker.node_id, ends=())
+            self.network.close(worker.node_id)
 
     def change_description(self, name: str, description: NodeDescription) -> None:
         """The machine changes (memory, labels of its engine); its agent finds out when it next looks."""
