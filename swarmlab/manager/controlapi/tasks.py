@@ -4,10 +4,11 @@ from collections.abc import Iterable
 
 from msgspec.structs import replace
 
-from swarmlab.api import Changes, Delete, NodeId, Precondition, ServiceId, Task, TaskId, TaskState, Update, Version
+from swarmlab.api import Changes, Delete, NodeId, Precondition, ServiceId, Task, TaskId, TaskState, Update
 from swarmlab.api.naming import runtime_of, task_name
 from swarmlab.manager.controlapi.filters import EVERYTHING, Filters, among, narrowed
 from swarmlab.manager.controlapi.stored import stored
+from swarmlab.manager.orchestrator.dirty import DirtyCheck
 from swarmlab.store import Snapshot
 
 
@@ -25,6 +26,7 @@ def list_tasks(view: Snapshot, filters: Filters = EVERYTHING) -> tuple[Task, ...
 
     Costs a walk over all tasks, except with `service_ids` or `node_ids`: then over theirs.
     """
+    current = _Current(view)
     return narrowed(
         _candidates(view, filters),
         filters,
@@ -35,7 +37,7 @@ def list_tasks(view: Snapshot, filters: Filters = EVERYTHING) -> tuple[Task, ...
             and among(task.node_id, filters.node_ids)
             and among(task.desired_state, filters.desired_states)
             and among(runtime_of(task.spec), filters.runtimes)
-            and (not filters.up_to_date or _follows_its_service(view, task))
+            and (not filters.up_to_date or current(task))
         ),
     )
 
@@ -74,12 +76,17 @@ def _candidates(view: Snapshot, filters: Filters) -> Iterable[Task]:
     return view.tasks()
 
 
-def _follows_its_service(view: Snapshot, task: Task) -> bool:
-    service = view.service(task.service_id) if task.service_id else None
-    return service is not None and (
-        (task.spec_version or Version()) == (service.spec_version or Version())
-        or (
-            task.spec == service.spec.task
-            and (task.endpoint.spec if task.endpoint is not None else None) == service.spec.endpoint
-        )
-    )
+class _Current:
+    """Whether tasks follow the present specs of their services; each service is looked at once."""
+
+    def __init__(self, view: Snapshot) -> None:
+        self._view = view
+        self._checks: dict[ServiceId, DirtyCheck | None] = {}
+
+    def __call__(self, task: Task) -> bool:
+        """No for a task of no service."""
+        if task.service_id not in self._checks:
+            service = self._view.service(task.service_id)
+            self._checks[task.service_id] = None if service is None else DirtyCheck(service, self._view)
+        check = self._checks[task.service_id]
+        return check is not None and not check(task)

@@ -1,7 +1,7 @@
 """Tasks: listing, and when one may be cleared away."""
 
 import pytest
-from asked import Requests, node, spec, task
+from asked import Requests, node, placed, spec, task
 
 from swarmlab.api import (
     Annotations,
@@ -56,10 +56,22 @@ def test_up_to_date_tasks_follow_the_present_spec(at: Requests) -> None:
         node("n1"),
         task("same-version", "s1", spec_version=Version(4), node="n1"),
         task("same-spec", "s1", spec=NGINX, spec_version=Version(1), node="n1"),
-        task("other-spec", "s1", spec_version=Version(1), node="n1"),
+        task("other-spec", "s1", spec_version=Version(2), node="n1"),
         task("no-service", "gone", spec_version=Version(4), node="n1"),
     )
     assert [found.id for found in list_tasks(at.view, Filters(up_to_date=True))] == ["same-spec", "same-version"]
+
+
+def test_a_task_is_up_to_date_while_only_its_place_changed_and_still_suits(at: Requests) -> None:
+    wish = spec("web", task=placed("node.labels.disk == ssd"))
+    at.put(
+        Service(id=ServiceId("s1"), spec=wish, spec_version=Version(4)),
+        node("n1", {"disk": "ssd"}),
+        node("n2"),
+        task("good", "s1", spec=NGINX, spec_version=Version(1), node="n1"),
+        task("misplaced", "s1", spec=NGINX, spec_version=Version(1), node="n2"),
+    )
+    assert [found.id for found in list_tasks(at.view, Filters(up_to_date=True))] == ["good"]
 
 
 def test_unknown_tasks_are_not_found(at: Requests) -> None:
