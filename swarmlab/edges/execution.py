@@ -93,9 +93,9 @@ class Execution:
     def execute(self, effect: Execute) -> None:
         """Begin a step; one `Executed` follows."""
         task_id = effect.task_id
-        assert task_id not in self._in_hand, f"two steps in hand for task {task_id}"
         if self._closing:
             return
+        assert task_id not in self._in_hand, f"two steps in hand for task {task_id}"
         self._waiting.add(task_id)
         self._in_hand[task_id] = self._group.create_task(self._step(effect), name=f"{effect.operation.value} {task_id}")
 
