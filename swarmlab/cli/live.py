@@ -53,29 +53,30 @@ class Picture(NamedTuple):
 
 
 def frame(picture: Picture, console: Console) -> RenderableType:
-    """The whole screen for a console of that size."""
-    height = console.size.height
-    parts: list[RenderableType] = [_header(picture)]
-    used = 1 + len(picture.hints)
-    grid, lines = _grid(picture, max(3, height - used - 10))
-    parts.append(grid)
-    used += lines
-    services, lines = _services(picture.view, max(2, height - used - 6))
-    parts.append(services)
-    used += lines
+    """The whole screen for a console of that size: nodes first, then services, reasons, and events in what is left."""
+    room = console.size.height - 1
+    parts: list[RenderableType] = []
+    header = [_title(picture), *(Text(hint, style="dim", no_wrap=True, overflow="ellipsis") for hint in picture.hints)]
     pending = _pending(picture.view)
-    if pending:
-        parts.append(Group(*pending))
-        used += len(pending)
-    room = height - used - 2
-    if room >= 3:
+    wanted = min(len(picture.view.nodes()), _NODE_ROWS) + min(len(picture.view.services()), _SERVICE_ROWS) + 6
+    if room - len(header) - len(pending) < wanted:  # a small screen: what is running matters more than what to type
+        header = header[:1]
+    parts += [*header, Text()]
+    room -= len(header) + 1 + len(pending)
+    grid, lines = _grid(picture, max(3, room - 9))
+    parts += [grid, Text()]
+    room -= lines + 1
+    services, lines = _services(picture.view, max(2, room - 6))
+    parts += [services, *pending]
+    room -= lines
+    if room >= 4:
         parts.append(_events(picture.events, room, console.size.width))
     return Group(*parts)
 
 
-def _header(picture: Picture) -> RenderableType:
+def _title(picture: Picture) -> RenderableType:
     minutes, seconds = divmod(int(picture.uptime), 60)
-    title = Text.assemble(
+    return Text.assemble(
         ("swarmlab", "bold"),
         ("  strategy ", "dim"),
         (picture.strategy, "bold cyan"),
@@ -86,8 +87,9 @@ def _header(picture: Picture) -> RenderableType:
         ("  up ", "dim"),
         f"{minutes}:{seconds:02d}",
         ("   Ctrl-C stops it and all its tasks", "dim"),
+        no_wrap=True,
+        overflow="ellipsis",
     )
-    return Group(title, *(Text(hint, style="dim", no_wrap=True, overflow="ellipsis") for hint in picture.hints))
 
 
 def colours(services: Sequence[Service]) -> Mapping[str, str]:
@@ -117,7 +119,7 @@ def _grid(picture: Picture, rows: int) -> tuple[RenderableType, int]:
             _status(node),
             _reserved(tasks),
             str(alive),
-            Text.assemble(*(_block(task, colour, ready=_is_ready(node)) for task in tasks)),
+            _blocks(tasks, colour, ready=_is_ready(node)),
         )
     if len(nodes) > len(shown):
         table.add_row(f"and {len(nodes) - len(shown)} more", "", "", "", "")
@@ -152,17 +154,23 @@ def _reserved(tasks: Sequence[Task]) -> Text:
     return Text(f"{format_cpus(cpus)} CPU {format_bytes(memory)}")
 
 
-def _block(task: Task, colour: Mapping[str, str], *, ready: bool) -> tuple[str, str]:
-    """Three characters: solid for running, light for starting, grey for stopping or lost, with the slot's number."""
-    slot = f"{task.slot % 1000:<3}" if task.slot else "•  "
-    if not ready:
-        return f"{slot}", "dim strike"
-    base = colour.get(task.service_id, "white")
-    if task.desired_state > TaskState.RUNNING:
-        return f"{_STOPS}{slot[:2]}", "dim"
-    if task.status.state is TaskState.RUNNING:
-        return f"{_RUNS}{slot[:2]}", base
-    return f"{_SOON}{slot[:2]}", f"dim {base}"
+def _blocks(tasks: Sequence[Task], colour: Mapping[str, str], *, ready: bool) -> Text:
+    """The name of each service and a block for each of its tasks: solid runs, light starts, grey stops or is lost."""
+    line = Text()
+    service = ""
+    for task in tasks:
+        base = colour.get(task.service_id, "white") if ready else "dim"
+        if task.service_id != service:
+            line.append(f"{'  ' if service else ''}{task.service_annotations.name} ", style=base)
+            service = task.service_id
+        line.append(*_block(task, base, ready=ready))
+    return line
+
+
+def _block(task: Task, base: str, *, ready: bool) -> tuple[str, str]:
+    if not ready or task.desired_state > TaskState.RUNNING:
+        return _STOPS, "dim"
+    return (_RUNS, base) if task.status.state is TaskState.RUNNING else (_SOON, base)
 
 
 def _services(view: Snapshot, rows: int) -> tuple[RenderableType, int]:
@@ -241,8 +249,12 @@ def _events(events: Sequence[LabEvent], rows: int, width: int) -> RenderableType
 
 
 def _event(event: LabEvent, width: int) -> Text:
-    at = time.strftime("%H:%M:%S", time.localtime(event.at / 1e9))
     fields = " ".join(f"{key}={field_text(value)}" for key, value in json.loads(event.fields).items())
-    line = Text.assemble((at, "dim"), f" {event.component:<10} ", (event.name, "bold"), f" {fields}")
+    line = Text.assemble((local_time(event.at), "dim"), f" {event.component:<10} ", (event.name, "bold"), f" {fields}")
     line.truncate(width - 4, overflow="ellipsis")
     return line
+
+
+def local_time(instant: int) -> str:
+    """The time of day here."""
+    return time.strftime("%H:%M:%S", time.localtime(instant / 1e9))

@@ -105,8 +105,8 @@ def hints(cluster: "EmbeddedCluster") -> list[str]:
     return [
         "In a second terminal:",
         *export,
-        f"  swarmlab service create --name web --replicas 4 {example}     swarmlab service ps web     swarmlab node ls",
-        "  swarmlab node stop w4     swarmlab node start w4     swarmlab explain web.1     swarmlab --help",
+        f"  swarmlab service create --name web --replicas 4 {example}",
+        "  swarmlab service ps web; swarmlab node stop w4; swarmlab node start w4; swarmlab explain web.1",
     ]
 
 
