@@ -197,7 +197,7 @@ class _Draft:
 
     def moves(self, nodes: NodeTable) -> Moves:
         """The wishes for all steps."""
-        return Moves(moves=tuple(self._wishes(nodes, self.steps, self.stand.have.copy())))
+        return Moves(moves=tuple(self._wishes(nodes, self.steps, self.stand.have.copy(), ())))
 
     def is_settled(self, branch: ClusterView) -> bool:
         """Whether no step would be made from where `branch` has the tasks."""
@@ -216,7 +216,8 @@ class _Draft:
             (taken if fits else left).append(step)
             added[step.target] += fits
         self.steps = left
-        return tuple(self._wishes(view.nodes, taken, self.reached)), Placement.of(self.group.id, added)
+        names = view.nodes.hostnames if taken else ()
+        return tuple(self._wishes(view.nodes, taken, self.reached, names)), Placement.of(self.group.id, added)
 
     def gaps(self, numbers: Ints, usable: Flags | None = None) -> list[int]:
         """The largest differences between siblings, level by level."""
@@ -230,7 +231,8 @@ class _Draft:
             return self._why
         nodes = final.nodes
         if self.steps:
-            targets = _listed(nodes.hostnames[at] for at in sorted({step.target for step in self.steps}))
+            names = nodes.hostnames
+            targets = _listed(names[at] for at in sorted({step.target for step in self.steps}))
             return f"{_counted(len(self.steps), 'move')} would find no room on {targets} before other tasks have left"
         refusals = final.refusals(self.group)
         short = np.zeros(len(nodes), np.bool_)
@@ -250,18 +252,19 @@ class _Draft:
             texts.append(f"{_counted(self._missing, 'task')} without a node yet")
         return "; ".join(texts) or "its tasks may not be moved now: too young, not running, or with local volumes"
 
-    def _wishes(self, nodes: NodeTable, steps: Sequence[_Step], now: Ints) -> Iterator[Move]:
-        """The moves for `steps`; `now` has the tasks of each node before them, and after."""
+    def _wishes(self, nodes: NodeTable, steps: Sequence[_Step], now: Ints, names: Sequence[str]) -> Iterator[Move]:
+        """The moves for `steps`; `now` has the tasks of each node before them, and after. Without names, no reasons."""
+        ids = nodes.ids
         for source, target in steps:
             gone = int(self.stand.have[source] - now[source])
             task = self._movable[source][gone]
-            reason = (
-                f"{nodes.hostnames[source]} has {_counted(int(now[source]), 'task')} of {self.service.name}, "
-                f"{nodes.hostnames[target]} has {int(now[target])}"
-            )
+            reason = ""
+            if names:
+                has = f"{names[source]} has {_counted(int(now[source]), 'task')} of {self.service.name}"
+                reason = f"{has}, {names[target]} has {int(now[target])}"
             now[source] -= 1
             now[target] += 1
-            yield Move(task.id, nodes.ids[target], reason)
+            yield Move(task.id, ids[target], reason)
 
 
 def _objection(service: ServiceView, trigger: Trigger) -> str:
