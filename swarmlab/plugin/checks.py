@@ -10,7 +10,7 @@ import numpy as np
 from msgspec.structs import replace
 
 from swarmlab.api import PluginError
-from swarmlab.plugin.arrays import Ints, sealed
+from swarmlab.plugin.arrays import Floats, Ints, sealed
 from swarmlab.plugin.decisions import Moves, Placement, Plan, Refusals, Scores, Term, Terms
 from swarmlab.plugin.groups import Group
 from swarmlab.plugin.strategy import API, Strategy
@@ -122,6 +122,14 @@ def checked_scores(given: Any, n: int, plugin: str, hook: str) -> Scores | None:
         at = int(wrong[0])
         raise PluginError(plugin, hook, f"its score of node {at} of {n} is {values[at]}, wanted 0.0 to 1.0")
     return Scores(sealed(values), float(weight), plugin)
+
+
+def checked_standing(given: Any, n: int, plugin: str) -> Ints | Floats:
+    """Where a strategy sees each node."""
+    standing = _array(given, n, plugin, "standing", "standing")
+    if standing.dtype.kind not in "iuf" or np.isnan(standing).any():
+        raise PluginError(plugin, "standing", "has entries that are no numbers")
+    return standing
 
 
 def checked_terms(given: Any, plugin: str, hook: str) -> tuple[Term, ...]:

@@ -8,12 +8,14 @@ import pluggy
 
 from swarmlab.api import PluginError, StrategyInfo
 from swarmlab.plugin import hookspecs
+from swarmlab.plugin.arrays import Floats, Ints
 from swarmlab.plugin.checks import (
     checked_moves,
     checked_options,
     checked_plan,
     checked_refusals,
     checked_scores,
+    checked_standing,
     checked_strategy_class,
     checked_terms,
     converted,
@@ -178,16 +180,26 @@ class Host:
             found += [(answerer[0], term) for term in terms]
         return tuple(found)
 
-    def place(self, groups: Sequence[Group], view: ClusterView) -> tuple[Plan, str]:
+    def place(self, groups: Sequence[Group], view: ClusterView) -> tuple[Plan, Strategy]:
         """A plan that fits, and the strategy that made it: the fall-back's where the chosen one fails."""
         for strategy in (self.strategy, self._fallback):
             if strategy is None or (strategy.name, "place") in self._muted:
                 continue
             try:
-                return checked_plan(strategy.place(groups, view), groups, view, strategy.name), strategy.name
+                return checked_plan(strategy.place(groups, view), groups, view, strategy.name), strategy
             except Exception as error:
                 self._fault(error, strategy.name, "place")
-        return Plan(), self.strategy.name
+        return Plan(), self.strategy
+
+    def standing(self, strategy: Strategy, group: Group, view: ClusterView) -> Ints | Floats | None:
+        """Where `strategy` sees each node, the lowest first; None where it fails."""
+        if (strategy.name, "standing") in self._muted:
+            return None
+        try:
+            return checked_standing(strategy.standing(group, view), len(view.nodes), strategy.name)
+        except Exception as error:
+            self._fault(error, strategy.name, "standing")
+            return None
 
     def rebalance(self, view: ClusterView, trigger: Trigger) -> Moves:
         """The moves that the strategy wants; none where it fails."""

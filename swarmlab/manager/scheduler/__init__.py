@@ -6,6 +6,7 @@ Gives: PENDING tasks made ASSIGNED, or the reason why not in `status.err`; views
 Never: changes a task that has a node, talks to one, or remembers what the store does not hold, failures apart.
 """
 
+from swarmlab.manager.scheduler.scheduler import Scheduler
 from swarmlab.manager.scheduler.view import ClusterColumns
 
-__all__ = ["ClusterColumns"]
+__all__ = ["ClusterColumns", "Scheduler"]

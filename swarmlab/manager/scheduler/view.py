@@ -120,6 +120,11 @@ class View(ClusterView):
         return self._table.uses
 
     @property
+    def table(self) -> Table:
+        """The node table, with what only the filters ask of it."""
+        return self._table
+
+    @property
     def nodes(self) -> NodeTable:
         return self._table
 

@@ -1,0 +1,110 @@
+"""The tasks that wait for a node, in groups."""
+
+from collections.abc import Iterator, Sequence
+
+import msgspec
+
+from swarmlab.api import NodeId, ServiceId, Task, TaskId, TaskState, Value
+from swarmlab.manager.orchestrator.moves import MOVE_TO
+from swarmlab.manager.scheduler.demand import cluster_mounts, drivers, group_id
+from swarmlab.plugin import Instant
+from swarmlab.store import Snapshot
+
+
+class Key(Value, frozen=True, order=True):
+    """What makes tasks equal: service and spec version; or, without one, all that the filters look at."""
+
+    service: ServiceId
+    spec_version: int
+    content: bytes = b""
+
+
+class Batch(Value, frozen=True):
+    """Equal tasks, the oldest first."""
+
+    id: str
+    tasks: tuple[Task, ...]
+
+
+class Waiting:
+    """Who waits for what; kept up from changes, so a look at it costs what waits and not what runs.
+
+    A task waits while it is PENDING: for any node (`free`), for a word on the node that it was bound to (`bound`), for
+    the node that somebody wished it to (`moving`), or, told to stop before it had a node, for its end (`ending`).
+    """
+
+    def __init__(self) -> None:
+        self.free: dict[Key, dict[TaskId, Instant]] = {}
+        self.bound: dict[Key, dict[TaskId, Instant]] = {}
+        self.moving: dict[TaskId, NodeId] = {}
+        self.ending: dict[TaskId, None] = {}
+        self._place: dict[TaskId, tuple[dict[Key, dict[TaskId, Instant]], Key]] = {}
+
+    def __len__(self) -> int:
+        return len(self._place) + len(self.moving) + len(self.ending)
+
+    def see(self, task: Task) -> None:
+        """Put the task where it belongs, or nowhere when it does not wait."""
+        if task.status.state != TaskState.PENDING:
+            self.forget(task.id)
+            return
+        if task.desired_state > TaskState.COMPLETE:
+            self.forget(task.id)
+            # What is to be removed needs no end: it is deleted as it is.
+            if task.desired_state < TaskState.REMOVE:
+                self.ending[task.id] = None
+            return
+        labels = task.annotations.labels
+        if labels and not task.node_id and MOVE_TO in labels:
+            self.forget(task.id)
+            self.moving[task.id] = NodeId(labels[MOVE_TO])
+            return
+        where, key = self.bound if task.node_id else self.free, key_of(task)
+        place = self._place.get(task.id)
+        if place is not None and place[0] is where and place[1] == key:
+            return
+        self.forget(task.id)
+        where.setdefault(key, {})[task.id] = task.meta.created_at or Instant(0)
+        self._place[task.id] = (where, key)
+
+    def forget(self, task: TaskId) -> None:
+        """It does not wait any more."""
+        place = self._place.pop(task, None)
+        if place is None:
+            self.moving.pop(task, None)
+            self.ending.pop(task, None)
+            return
+        where, key = place
+        members = where[key]
+        del members[task]
+        if not members:
+            del where[key]
+
+    def batches(self, where: dict[Key, dict[TaskId, Instant]], view: Snapshot) -> list[Batch]:
+        """The groups of `free` or `bound`, the one with the oldest task first."""
+        found = []
+        for key, members in where.items():
+            oldest_first = sorted((created, task) for task, created in members.items())
+            tasks = tuple(task for _, name in oldest_first if (task := view.task(name)) is not None)
+            if tasks:
+                found += [(oldest_first[0], batch) for batch in _parted(key, tasks)]
+        found.sort(key=lambda entry: (entry[0], entry[1].id))
+        return [batch for _, batch in found]
+
+
+def key_of(task: Task) -> Key:
+    """The group of a task."""
+    if task.service_id and task.spec_version is not None:
+        return Key(task.service_id, task.spec_version.index)
+    content = (task.spec, task.endpoint, drivers(task.spec, task.networks))
+    return Key(task.service_id, -1, msgspec.msgpack.encode(content))
+
+
+def _parted(key: Key, tasks: Sequence[Task]) -> Iterator[Batch]:
+    name = group_id(key.service, key.spec_version) if key.spec_version >= 0 else f"one-off:{tasks[0].id}"
+    if not cluster_mounts(tasks[0].spec):
+        yield Batch(name, tuple(tasks))
+        return
+    # Which volumes are left depends on where the task before went, so these are placed one by one.
+    for task in tasks:
+        yield Batch(f"{name}#{task.id}", (task,))
