@@ -10,8 +10,9 @@ from swarmlab.sim.checkers import InvariantBroken, check_commit, check_converged
 from swarmlab.sim.executor import ExecutorModel, SimExecutor, TaskModel
 from swarmlab.sim.heap import Heap, HeapTimers
 from swarmlab.sim.network import Network, NetworkModel
+from swarmlab.sim.reading import load_scenario
 from swarmlab.sim.run import ScenarioResult, run_scenario, running_by_node
-from swarmlab.sim.scenario import Scenario, load_scenario
+from swarmlab.sim.scenario import Scenario
 from swarmlab.sim.world import LogLine, World, WorldConfig
 
 __all__ = [

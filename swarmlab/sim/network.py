@@ -18,7 +18,7 @@ class NetworkModel(Value, frozen=True, kw_only=True):
     delay: Spread = Spread(median=seconds(0.001), sigma=0.3)
     #: Probability that a message finds the connection broken, which both ends then notice.
     breaks: float = 0.0
-    #: After how long an end notices that what it sends gets no answer at all: the wire is cut, or the peer has no power.
+    #: After how long an end notices that what it sends gets no answer: the wire is cut, or the peer has no power.
     notice: Spread = Spread(median=seconds(15))
 
 

@@ -10,12 +10,15 @@ import msgspec
 from swarmlab.api import (
     ChangeKind,
     Duration,
+    InvalidSpec,
     Node,
     NodeId,
     NodeSpec,
     NotFound,
+    PluginError,
     Rollback,
     Service,
+    SwarmlabError,
     Task,
     TaskState,
     UpdateState,
@@ -27,15 +30,9 @@ from swarmlab.api.quantities import format_duration, parse_bytes, parse_duration
 from swarmlab.manager.controlapi import create_service, remove_node, remove_service, update_node, update_service
 from swarmlab.plugin import Host
 from swarmlab.sim.checkers import check_commit, runs, schedulable
-from swarmlab.sim.scenario import (
-    EventEntry,
-    Expectation,
-    NodeEntry,
-    Scenario,
-    ServiceEntry,
-    availability,
-    load_scenario,
-)
+from swarmlab.sim.entries import NodeEntry, ServiceEntry
+from swarmlab.sim.reading import load_scenario
+from swarmlab.sim.scenario import EventEntry, Expectation, Scenario, availability
 from swarmlab.sim.world import World, WorldConfig
 from swarmlab.store import Committed, Snapshot
 
@@ -77,13 +74,13 @@ def run_scenario(
     `progress` is called with the share of virtual time that has passed.
 
     Raises:
-        InvalidSpec: The file is no scenario.
+        InvalidSpec: The file is no scenario, or one of its events cannot happen.
         PluginError: The strategy is unknown, or broke its contract: a simulation is strict.
         InvariantBroken: The cluster did what no cluster may do.
     """
     scenario = load_scenario(path)
     host = Host.load(strategy or scenario.strategies[0], parameters=dict(parameters or {}), strict=True)
-    run = _Run(scenario, host, seed)
+    run = _Run(path, scenario, host, seed)
     run.play(progress)
     text = b"".join(line.encode() + b"\n" for line in run.world.log)
     if log is not None:
@@ -125,7 +122,8 @@ def hostname(node: Node) -> str:
 class _Run:
     """One run of a scenario."""
 
-    def __init__(self, scenario: Scenario, host: Host, seed: int) -> None:
+    def __init__(self, path: Path, scenario: Scenario, host: Host, seed: int) -> None:
+        self.path = path
         self.scenario = scenario
         self.strategy = host.strategy.name
         self.world = World(
@@ -156,7 +154,8 @@ class _Run:
         for entry in scenario.nodes:
             self._join(entry)
         # Services come to a cluster that is up, not to whichever node registers first.
-        world.heap.at(after(world.heap.start, DEPLOY_AFTER), self._deploy_all)
+        deploy = format_duration(DEPLOY_AFTER)
+        world.heap.at(after(world.heap.start, DEPLOY_AFTER), lambda: self._try(deploy, self._deploy_all))
         end = parse_duration(scenario.until)
         for event in scenario.events:
             for at, action in self._occurrences(event):
@@ -174,12 +173,24 @@ class _Run:
     def _occurrences(self, event: EventEntry) -> Iterator[tuple[Duration, Callable[[], None]]]:
         at = parse_duration(event.at)
         if event.flap is None:
-            yield at, lambda: self._happen(event)
+            yield at, lambda: self._try(event.at, lambda: self._happen(event))
             return
         every, node = parse_duration(event.every), event.flap
         for number in range(event.times):
             yield Duration(at + number * every), lambda: self.world.kill_worker(node)
-            yield Duration(at + number * every + every // 2), lambda: self.world.start_worker(node)
+            yield (
+                Duration(at + number * every + every // 2),
+                lambda: self._try(event.at, lambda: self.world.start_worker(node)),
+            )
+
+    def _try(self, at: str, action: Callable[[], None]) -> None:
+        """Let it happen, or say which event of the file it is that cannot."""
+        try:
+            action()
+        except PluginError:
+            raise
+        except SwarmlabError as error:
+            raise InvalidSpec(f"scenario {self.path}: event at {at}: {error}") from error
 
     def _happen(self, event: EventEntry) -> None:
         world = self.world
@@ -325,7 +336,9 @@ class _Run:
         nodes = [hostname(node) for node in view.nodes() if schedulable(node)]
         for name, most in expected.spread.items():
             each = [table.get(name, {}).get(node, 0) for node in nodes]
-            if max(each) - min(each) > most:
+            if not each:
+                yield f"no node may run tasks of {name}, expected max - min <= {most}"
+            elif max(each) - min(each) > most:
                 yield f"tasks of {name} run as {dict(zip(nodes, each, strict=True))}, expected max - min <= {most}"
         for name, count in expected.pending.items():
             waiting = self._waiting(name)

@@ -13,6 +13,7 @@ from swarmlab.api import (
     NodeDescription,
     NodeId,
     NotFound,
+    Precondition,
     TaskId,
     Value,
     after,
@@ -163,9 +164,15 @@ class World:
         return worker
 
     def start_worker(self, name: str) -> None:
-        """Start the agent of a node that is off: with its disk, and with its tasks where they outlived the agent."""
+        """Start the agent of a node that is off: with its disk, and with its tasks where they outlived the agent.
+
+        Raises:
+            NotFound: No worker has that name.
+            Precondition: It runs.
+        """
         worker = self.worker(name)
-        assert worker.agent is None, f"worker {name} runs already"
+        if worker.agent is not None:
+            raise Precondition(f"worker {name} runs already")
 
         def timers(fire: Callable[[str, str], None]) -> HeapTimers:
             worker.timers.append(HeapTimers(self.heap, fire))
@@ -195,7 +202,7 @@ class World:
         agent.start([worker.disk[task] for task in sorted(worker.disk)])
 
     def kill_worker(self, name: str, *, tasks_too: bool = True) -> None:
-        """The node loses power, which the manager learns by silence; with `tasks_too` False only its agent is killed."""
+        """The node loses power, which the manager learns by silence; or, without `tasks_too`, its agent is killed."""
         worker = self.worker(name)
         worker.agent = None
         for timers in worker.timers:

@@ -28,7 +28,7 @@ def test_texts(text: str, spread: Spread) -> None:
     "text", ["", "200", "ms", "2s~", "2s~x", "2s~-1", "2s~nan", "2s~inf", "-2s", "2s ~ 1s", "~0.5"]
 )
 def test_bad_texts_are_named(text: str) -> None:
-    with pytest.raises(InvalidSpec, match="wanted a duration, or one with its sigma such as 200ms~0.5") as refusal:
+    with pytest.raises(InvalidSpec, match=r"wanted a duration, or one with its sigma such as 200ms~0\.5") as refusal:
         Spread.parse(text)
     assert f"span {text!r}" in str(refusal.value)
 

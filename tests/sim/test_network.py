@@ -194,7 +194,7 @@ def test_the_same_seed_gives_the_same_delays() -> None:
     def times(seed: int) -> list[int]:
         wire = Wire(NetworkModel(), seed)
         arrived: list[int] = []
-        wire._note = lambda _: arrived.append(wire.elapsed)  # type: ignore[method-assign]
+        wire._note = lambda text: arrived.append(wire.elapsed)  # type: ignore[method-assign]
         for number in range(5):
             wire.up(number)
         wire.wait(1)
