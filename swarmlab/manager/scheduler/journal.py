@@ -64,11 +64,11 @@ def judged(view: View, group: Group, placement: Placement, strategy: str, standi
     others: list[int] = []
     if standing is not None:
         open_ = np.flatnonzero(left)
-        stands = standing[open_]
-        if len(open_) > NEXT:
-            near = np.flatnonzero(stands <= np.partition(stands, NEXT - 1)[NEXT - 1])
-            open_, stands = open_[near], stands[near]
-        others = open_[np.argsort(stands, kind="stable")[:NEXT]].tolist()
+        stands = standing[open_].astype(np.float64)
+        for _ in range(min(NEXT, len(open_))):
+            best = int(np.argmin(stands))
+            stands[best] = np.inf
+            others.append(int(open_[best]))
     return Judgement(
         version=view.version,
         at=view.now,

@@ -30,7 +30,7 @@ from swarmlab.manager.scheduler.journal import Journal, Judgement, judged
 from swarmlab.manager.scheduler.shortages import explained, shortages
 from swarmlab.manager.scheduler.view import View
 from swarmlab.manager.scheduler.volumes import Use, with_use
-from swarmlab.manager.scheduler.waiting import Batch, Waiting
+from swarmlab.manager.scheduler.waiting import Batch, Waiting, batches
 from swarmlab.plugin import Decision, Group, Host, Placement, Refusals, Strategy
 
 ASSIGNED = "scheduler assigned task to node"
@@ -63,9 +63,9 @@ class Round:
         """Bound tasks first, then all that may go anywhere, then moves, which are wishes only."""
         for name in sorted(waiting.ending):
             self._end(name)
-        for batch in waiting.batches(waiting.bound, self._snapshot):
+        for batch in batches(waiting.bound, self._snapshot):
             self._confirm(batch, waiting)
-        self._place(waiting.batches(waiting.free, self._snapshot), waiting)
+        self._place(batches(waiting.free, self._snapshot), waiting)
         for name in sorted(waiting.moving):
             self._move(name, waiting.moving[name])
 
@@ -104,11 +104,11 @@ class Round:
             texts = {place: _bare(found, place) for _, place in refused}
             self._hold(group, [(task, texts[place]) for task, place in refused], shortages(found), None)
 
-    def _place(self, batches: Sequence[Batch], waiting: Waiting) -> None:
+    def _place(self, queue: Sequence[Batch], waiting: Waiting) -> None:
         """Have the strategy place all groups at once."""
         groups: dict[str, Group] = {}
         left: dict[str, Sequence[Task]] = {}
-        for batch in batches:
+        for batch in queue:
             group = self._group(batch, waiting)
             if group is not None:
                 groups[group.id], left[group.id] = group, batch.tasks

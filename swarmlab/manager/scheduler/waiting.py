@@ -1,6 +1,7 @@
 """The tasks that wait for a node, in groups."""
 
 from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
 import msgspec
 
@@ -11,12 +12,27 @@ from swarmlab.plugin import Instant
 from swarmlab.store import Snapshot
 
 
-class Key(Value, frozen=True, order=True):
+class Key(NamedTuple):
     """What makes tasks equal: service and spec version; or, without one, all that the filters look at."""
 
     service: ServiceId
     spec_version: int
     content: bytes = b""
+
+
+class Members:
+    """The waiting tasks of one key."""
+
+    __slots__ = ("created", "groups", "key")
+
+    def __init__(self, groups: "Groups", key: Key) -> None:
+        self.groups = groups
+        self.key = key
+        #: {task: when it was created}
+        self.created: dict[TaskId, Instant] = {}
+
+
+Groups = dict[Key, Members]
 
 
 class Batch(Value, frozen=True):
@@ -34,62 +50,67 @@ class Waiting:
     """
 
     def __init__(self) -> None:
-        self.free: dict[Key, dict[TaskId, Instant]] = {}
-        self.bound: dict[Key, dict[TaskId, Instant]] = {}
+        self.free: Groups = {}
+        self.bound: Groups = {}
         self.moving: dict[TaskId, NodeId] = {}
         self.ending: dict[TaskId, None] = {}
-        self._place: dict[TaskId, tuple[dict[Key, dict[TaskId, Instant]], Key]] = {}
+        self._members: dict[TaskId, Members] = {}
 
     def __len__(self) -> int:
-        return len(self._place) + len(self.moving) + len(self.ending)
+        return len(self._members) + len(self.moving) + len(self.ending)
 
     def see(self, task: Task) -> None:
         """Put the task where it belongs, or nowhere when it does not wait."""
         if task.status.state != TaskState.PENDING:
             self.forget(task.id)
-            return
-        if task.desired_state > TaskState.COMPLETE:
+        elif task.desired_state > TaskState.COMPLETE:
             self.forget(task.id)
             # What is to be removed needs no end: it is deleted as it is.
             if task.desired_state < TaskState.REMOVE:
                 self.ending[task.id] = None
-            return
-        labels = task.annotations.labels
-        if labels and not task.node_id and MOVE_TO in labels:
+        elif task.annotations.labels and not task.node_id and MOVE_TO in task.annotations.labels:
             self.forget(task.id)
-            self.moving[task.id] = NodeId(labels[MOVE_TO])
-            return
-        where, key = self.bound if task.node_id else self.free, key_of(task)
-        place = self._place.get(task.id)
-        if place is not None and place[0] is where and place[1] == key:
-            return
-        self.forget(task.id)
-        where.setdefault(key, {})[task.id] = task.meta.created_at or Instant(0)
-        self._place[task.id] = (where, key)
+            self.moving[task.id] = NodeId(task.annotations.labels[MOVE_TO])
+        else:
+            self._join(task, self.bound if task.node_id else self.free)
+
+    def _join(self, task: Task, groups: Groups) -> None:
+        key = key_of(task)
+        present = self._members.get(task.id)
+        if present is not None:
+            if present.groups is groups and present.key == key:
+                return
+            self.forget(task.id)
+        elif self.moving or self.ending:
+            self.forget(task.id)
+        members = groups.get(key)
+        if members is None:
+            members = groups[key] = Members(groups, key)
+        members.created[task.id] = task.meta.created_at or Instant(0)
+        self._members[task.id] = members
 
     def forget(self, task: TaskId) -> None:
         """It does not wait any more."""
-        place = self._place.pop(task, None)
-        if place is None:
+        members = self._members.pop(task, None)
+        if members is None:
             self.moving.pop(task, None)
             self.ending.pop(task, None)
             return
-        where, key = place
-        members = where[key]
-        del members[task]
-        if not members:
-            del where[key]
+        del members.created[task]
+        if not members.created:
+            del members.groups[members.key]
 
-    def batches(self, where: dict[Key, dict[TaskId, Instant]], view: Snapshot) -> list[Batch]:
-        """The groups of `free` or `bound`, the one with the oldest task first."""
-        found = []
-        for key, members in where.items():
-            oldest_first = sorted((created, task) for task, created in members.items())
-            tasks = tuple(task for _, name in oldest_first if (task := view.task(name)) is not None)
-            if tasks:
-                found += [(oldest_first[0], batch) for batch in _parted(key, tasks)]
-        found.sort(key=lambda entry: (entry[0], entry[1].id))
-        return [batch for _, batch in found]
+
+def batches(groups: Groups, view: Snapshot) -> list[Batch]:
+    """The groups, the one with the oldest task first, and the tasks in each."""
+    found = []
+    for members in groups.values():
+        oldest_first = sorted(zip(members.created.values(), members.created, strict=True))
+        tasks = tuple(task for _, name in oldest_first if (task := view.task(name)) is not None)
+        if tasks:
+            found += [(oldest_first[0], batch) for batch in _parted(members.key, tasks)]
+    found.sort(key=lambda entry: (entry[0], entry[1].id))
+    return [batch for _, batch in found]
 
 
 def key_of(task: Task) -> Key:
