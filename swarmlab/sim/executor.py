@@ -20,6 +20,9 @@ from swarmlab.api import (
 from swarmlab.sim.chance import Spread, happens
 from swarmlab.sim.heap import Occurrence
 
+#: Exit codes of what ends by SIGTERM and by SIGKILL.
+TERMINATED, KILLED = 143, 137
+
 
 class TaskModel(Value, frozen=True, kw_only=True):
     """How the tasks of a service behave."""
@@ -56,10 +59,25 @@ class _Run:
 
     def __init__(self) -> None:
         self.prepared = False
-        self.started_at: Instant | None = None
+        self.started = False
+        #: When it ends by itself, or was stopped; None: not yet known, or never.
         self.ends_at: Instant | None = None
+        #: What its end is, when that comes.
         self.error: ExecutorError | None = None
-        self.over = False
+
+    def over(self, now: Instant) -> bool:
+        """It has ended, whether or not anybody waited for it."""
+        return self.started and self.ends_at is not None and self.ends_at <= now
+
+    def runs(self, now: Instant) -> bool:
+        """It has started and not ended."""
+        return self.started and not self.over(now)
+
+    def exit(self, at: Instant, exit_code: int) -> None:
+        """Let it end then."""
+        self.ends_at = at
+        if exit_code:
+            self.error = ExecutorError(f"task: non-zero exit ({exit_code})", exit_code=exit_code)
 
 
 class SimExecutor:
@@ -94,7 +112,12 @@ class SimExecutor:
     @property
     def running(self) -> tuple[TaskId, ...]:
         """What runs on this node now, sorted by id."""
-        return tuple(sorted(task for task, run in self._runs.items() if run.started_at is not None and not run.over))
+        return tuple(sorted(task for task, run in self._runs.items() if run.runs(self._clock())))
+
+    @property
+    def kept(self) -> tuple[TaskId, ...]:
+        """What left anything on this node, sorted by id."""
+        return tuple(sorted(self._runs))
 
     def power_off(self) -> None:
         """The node dies, and with it everything on it."""
@@ -153,7 +176,7 @@ class SimExecutor:
         if run is None or not run.prepared:
             self._finish_at(self._clock(), effect, lambda: ExecutorError("not prepared on this node"))
             return
-        if run.started_at is not None:
+        if run.started:
             self._finish_at(self._clock(), effect, lambda: None)
             return
         span, fails = model.start.draw(self._rng), happens(self._rng, model.start_fails)
@@ -163,42 +186,33 @@ class SimExecutor:
         def end() -> ExecutorError | None:
             if fails:
                 return ExecutorError("the model failed to start", exit_code=1)
-            run.started_at = self._clock()
-            exit_code = 1 if ends_early else model.exit_code
-            ends_after: Duration | None = Duration(0) if ends_early else length
-            if ends_after is not None:
-                run.ends_at = after(run.started_at, ends_after)
-                if exit_code:
-                    run.error = ExecutorError(f"task: non-zero exit ({exit_code})", exit_code=exit_code)
+            run.started = True
+            if ends_early:
+                run.exit(self._clock(), 1)
+            elif length is not None:
+                run.exit(after(self._clock(), length), model.exit_code)
             return None
 
         self._finish_at(after(self._clock(), span), effect, end)
 
     def _wait(self, effect: Execute) -> None:
         run = self._runs.get(effect.task_id)
-        if run is None or run.started_at is None:
+        if run is None or not run.started:
             self._finish_at(self._clock(), effect, lambda: ExecutorError("nothing runs, and no exit code is known"))
-        elif run.over:
-            self._finish_at(self._clock(), effect, lambda: run.error)
         elif run.ends_at is None:
             self._in_hand[effect.task_id] = (effect, None)
         else:
-
-            def end() -> ExecutorError | None:
-                run.over = True
-                return run.error
-
-            self._finish_at(run.ends_at, effect, end)
+            self._finish_at(max(run.ends_at, self._clock()), effect, lambda: run.error)
 
     def _stop(self, effect: Execute, model: TaskModel, *, forget: bool) -> None:
         run = self._runs.get(effect.task_id)
-        runs = run is not None and run.started_at is not None and not run.over
+        runs = run is not None and run.runs(self._clock())
         span = model.stop.draw(self._rng) if runs and effect.operation is not Operation.TERMINATE else Duration(0)
+        exit_code = KILLED if effect.operation is Operation.TERMINATE else TERMINATED
 
         def end() -> ExecutorError | None:
-            if run is not None and not run.over:
-                run.over = True
-                run.error = ExecutorError("task: non-zero exit (143)", exit_code=143)
+            if run is not None and run.runs(self._clock()):
+                run.exit(self._clock(), exit_code)
             if forget:
                 self._runs.pop(effect.task_id, None)
             return None
@@ -214,11 +228,16 @@ class SimExecutor:
                     effect.task_id,
                     effect.operation,
                     error,
-                    ContainerStatus(
-                        container_id=f"sim-{effect.task_id}",
-                        exit_code=(error.exit_code or 0) if error is not None else 0,
-                    ),
+                    self._container(effect.task_id),
                 )
             )
 
         self._in_hand[effect.task_id] = (effect, self._plan(at, finish))
+
+    def _container(self, task_id: TaskId) -> ContainerStatus | None:
+        """What is told of the task, once it was prepared and until it is removed."""
+        run = self._runs.get(task_id)
+        if run is None or not run.prepared:
+            return None
+        exit_code = run.error.exit_code if run.error is not None and run.over(self._clock()) else None
+        return ContainerStatus(container_id=f"sim-{task_id}", exit_code=exit_code or 0)
