@@ -148,7 +148,7 @@ def named(name: str, table: Mapping[str, Any], what: str, catalog: Catalog) -> A
     hint = f"; did you mean {' or '.join(near)}?" if near else ""
     broken = "".join(f"; {point} could not be loaded: {why}" for point, why in catalog.broken.items())
     raise UnknownPlugin(
-        name, f"there is no {what} of that name{hint} There are: {', '.join(table) or 'none'}{broken}", near
+        name, f"there is no {what} of that name{hint or '.'} There are: {', '.join(table) or 'none'}{broken}", near
     )
 
 
