@@ -28,7 +28,7 @@ def _start(*flags: str) -> subprocess.CompletedProcess[str]:
 
 def test_unknown_strategy_names_what_is_near(tmp_path: Path) -> None:
     result = _start("--strategy", "sprad", "--socket", str(tmp_path / "s"))
-    assert result.returncode == Exit.INVALID
+    assert result.returncode == Exit.NOT_FOUND
     assert "sprad" in result.stderr
     assert "spread" in result.stderr
 
@@ -46,7 +46,7 @@ def test_strategy_file_without_that_class(tmp_path: Path) -> None:
     file = tmp_path / "mine.py"
     file.write_text("from swarmlab.plugin import Strategy\n\n\nclass Mine(Strategy):\n    name = 'mine'\n")
     result = _start("--strategy", f"{file}:Mnie", "--socket", str(tmp_path / "s"))
-    assert result.returncode == Exit.INVALID
+    assert result.returncode == Exit.NOT_FOUND
     assert "Mnie" in result.stderr
     assert "Mine" in result.stderr
 
@@ -59,12 +59,8 @@ def test_missing_strategy_file(tmp_path: Path) -> None:
 
 def test_two_strategies_of_one_name(tmp_path: Path) -> None:
     file = tmp_path / "copycat.py"
-    file.write_text(
-        "from swarmlab.plugin import Strategy, hookimpl\n\n\n"
-        "class Copy(Strategy):\n    name = 'spread'\n\n\n"
-        "@hookimpl\ndef swarmlab_register_strategies():\n    return [Copy]\n"
-    )
-    result = _start("--plugin", str(file), "--socket", str(tmp_path / "s"))
+    file.write_text("from swarmlab.plugin import Strategy\n\n\nclass Copy(Strategy):\n    name = 'spread'\n")
+    result = _start("--strategy", f"{file}:Copy", "--socket", str(tmp_path / "s"))
     assert result.returncode == Exit.INVALID
     assert "spread" in result.stderr
     assert "copycat" in result.stderr
@@ -123,7 +119,7 @@ def test_damaged_state(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("words", "code", "wanted"),
     [
-        (("--name", "-bad-", "img"), Exit.INVALID, "-bad-"),
+        (("--name=-bad-", "img"), Exit.INVALID, "-bad-"),
         (("--name", "x" * 64, "img"), Exit.INVALID, "63"),
         (("--name", "n", "--replicas", "-1", "img"), Exit.USAGE, "-1"),
         (("--name", "n", "--constraint", "node.labels.zone ~ a", "img"), Exit.INVALID, "node.labels.zone ~ a"),
@@ -177,7 +173,7 @@ def test_impossible_reservation_waits_and_says_why(cluster: LiveCluster) -> None
 async def test_stale_version(cluster: LiveCluster) -> None:
     cluster.ok("service", "create", "--name", "stale", "img")
     async with Client(cluster.socket) as client:
-        service = await client.get_service(cluster.ok("service", "inspect", "-q", "stale").strip())
+        service = await client.get_service(cluster.ok("service", "ls", "-q", "--filter", "name=stale").strip())
         version = service.meta.version.index
         cluster.ok("service", "update", "--label-add", "a=1", "stale")
         with pytest.raises(OutOfSequence, match=str(version)):
@@ -210,10 +206,10 @@ def test_unknown_ids_and_names(cluster: LiveCluster, words: tuple[str, ...]) -> 
 @pytest.mark.parametrize(
     ("text", "line", "key"),
     [
-        ("services:\n  web:\n    image: [a\n", 3, ""),
+        ("services:\n  web:\n    image: ]a\n", 3, ""),
         ("services:\n  web:\n    image: a\n    deploy:\n      replicas: many\n", 5, "replicas"),
         ("services:\n  web:\n    image: a\n    ports: 80\n", 4, "ports"),
-        ("services:\n  web:\n    imagine: a\n", 3, "imagine"),
+        ("services:\n  web:\n    image: a\n    deploi: {}\n", 4, "deploi"),
         ("services:\n  web:\n    image: a\n    secrets: [gone]\n", 4, "gone"),
     ],
 )
