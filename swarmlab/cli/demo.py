@@ -68,7 +68,7 @@ def _show_table(stories: Sequence[Story]) -> None:
 
     nodes = sorted({node for story in stories for counts in story.before.values() for node in counts})
     table = Table(title="worker 4 dies and returns: tasks on " + " ".join(nodes), box=box.SIMPLE_HEAD, pad_edge=False)
-    for title in ("strategy", "service", "before", "after the loss", "after the return", "spread of it"):
+    for title in ("strategy", "service", "before", "after the loss", "after the return", "max-min"):
         table.add_column(title)
     for title in ("moves", "other restarts", "seconds"):
         table.add_column(title, justify="right")
@@ -81,7 +81,7 @@ def _show_table(stories: Sequence[Story]) -> None:
                 Text("" if place else story.strategy, style="bold"),
                 service,
                 *(_counts(phase[service], nodes) for phase in (story.before, story.after_loss, story.after_return)),
-                Text(f"max-min {gap}", style="green" if gap <= 1 else "red"),
+                Text(str(gap), style="green" if gap <= 1 else "red"),
                 *(("", "", "") if place else numbers),
             )
     width = None if on_terminal() else 160

@@ -61,21 +61,25 @@ def show(
 
 def show_documents(documents: Sequence[object], output: str) -> None:
     """Print values as `json` (one list), `jsonl` (one a line) or `yaml` (one list)."""
-    plain_ones = [plain(document) for document in documents]
     if output == "jsonl":
-        _lines(json.dumps(document, ensure_ascii=False) for document in plain_ones)
+        for document in documents:
+            _dump(plain(document), output)
     else:
-        show_value(plain_ones, output)
+        _dump([plain(document) for document in documents], output)
 
 
 def show_value(value: object, output: str) -> None:
-    """Print one value as `json` or `yaml`."""
+    """Print one value as `json`, `jsonl` or `yaml`."""
+    _dump(plain(value), output)
+
+
+def _dump(document: object, output: str) -> None:
     if output == "yaml":
         import yaml
 
-        print(yaml.safe_dump(plain(value), sort_keys=False, allow_unicode=True, default_flow_style=False), end="")
+        print(yaml.safe_dump(document, sort_keys=False, allow_unicode=True, default_flow_style=False), end="")
     else:
-        print(json.dumps(plain(value), ensure_ascii=False, indent=None if output == "jsonl" else 2))
+        print(json.dumps(document, ensure_ascii=False, indent=None if output == "jsonl" else 2))
 
 
 def show_ids(ids: Iterable[str]) -> None:
@@ -132,7 +136,7 @@ def plain(value: object) -> Any:
     if isinstance(value, bytes):
         return base64.b64encode(value).decode()
     if isinstance(value, Mapping):
-        return {str(key): plain(value[key]) for key in sorted(value, key=str)}
+        return {str(key): plain(item) for key, item in value.items()}
     if isinstance(value, tuple | list):
         return [plain(item) for item in value]
     return value
@@ -157,10 +161,13 @@ def _is_instant(hint: object) -> bool:
 
 
 def _mapping_or_plain(hint: object) -> Callable[[object], Any]:
-    """`plain`, with an empty map as None: it is left out, unlike an empty struct."""
-    if getattr(hint, "__origin__", None) is Mapping:
-        return lambda value: plain(value) or None
-    return plain
+    """`plain`; a map is sorted, and an empty one is None: it is left out, unlike an empty struct."""
+    return _sorted_map if getattr(hint, "__origin__", None) is Mapping else plain
+
+
+def _sorted_map(value: object) -> Any:
+    assert isinstance(value, Mapping), "the field is declared as a mapping"
+    return {key: plain(value[key]) for key in sorted(value)} or None
 
 
 def _instant(value: object) -> str | None:
