@@ -1,8 +1,8 @@
 """Rather here, else there: by a label of the service.
 
 `swarmlab.prefer` holds expressions, best first: "node.labels.dc == 1, node.labels.dc == 2". A node scores by the first
-one that holds; where none holds it scores nothing, but is taken when the others are full. `spread` looks at scores after
-the tasks of the service, so a preference there decides among nodes that hold equally many.
+one that holds; where none holds it scores nothing, but is taken when the others are full. `spread` looks at scores
+after the tasks of the service, so a preference there decides among nodes that hold equally many.
 """
 
 from collections.abc import Mapping, Sequence
