@@ -33,6 +33,8 @@ from .spread import Spread
 POLICY = "swarmlab.rebalance"
 #: Filters that refuse a node for lack of room, not for what it is.
 ROOM_FILTERS = frozenset({"resources", "host-ports", "max-replicas"})
+#: {unit of refusals: (how many of them make one of what people read, its name)}
+UNITS = {"nano-CPUs": (10**9, "CPUs"), "bytes": (2**20, "MiB")}
 #: What can be spread over; other preferences have no effect.
 LABELS = ("node.labels.", "engine.labels.")
 #: Times that services without enough room are looked at again, after others have made room for them.
@@ -369,8 +371,9 @@ def _shortage(refusal: Refusals, among: Flags, nodes: NodeTable) -> str:
     if refusal.need is None or refusal.have is None:
         return text
     at = int(refused[0])
-    unit = f" {refusal.unit}" if refusal.unit else ""
-    return f"{text} ({nodes.hostnames[at]} has {int(refusal.have[at])} of {int(refusal.need[at])}{unit})"
+    have, need = (max(0, int(amounts[at])) for amounts in (refusal.have, refusal.need))
+    divisor, unit = UNITS.get(refusal.unit, (1, refusal.unit))
+    return f"{text} ({nodes.hostnames[at]} has {have / divisor:g} of {need / divisor:g} {unit})"
 
 
 def _counted(count: int, noun: str) -> str:

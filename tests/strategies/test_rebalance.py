@@ -7,6 +7,7 @@ from swarmlab_strategies.rebalance import Rebalance
 from swarmlab.plugin import Duration, Group, Kept, Move, Moves, ServiceId, TaskState, Trigger
 
 JOIN = Trigger("join")
+CPU = 10**9
 
 
 def rebalanced(view: PlainView, trigger: Trigger = JOIN, **parameters: object) -> tuple[Moves, PlainView]:
@@ -19,7 +20,7 @@ def web(replicas: int, **parts: object) -> PlainService:
 
 
 def nodes(*sizes: int) -> list[PlainNode]:
-    return [PlainNode(f"n{n}", cpus=size) for n, size in enumerate(sizes, 1)]
+    return [PlainNode(f"n{n}", cpus=size * CPU) for n, size in enumerate(sizes, 1)]
 
 
 def why(moves: Moves) -> str:
@@ -62,15 +63,15 @@ def test_the_story_of_the_returned_node() -> None:
 
 
 def test_descheduler_1695_a_task_larger_than_every_target_stays_and_says_why() -> None:
-    moves, _ = rebalanced(cluster(nodes(16, 4, 4), (web(2, cpus=8), [2, 0, 0])))
+    moves, _ = rebalanced(cluster(nodes(16, 4, 4), (web(2, cpus=8 * CPU), [2, 0, 0])))
     assert moves.moves == ()
-    assert why(moves) == "insufficient CPU on 2 nodes (N2 has 4 of 8 nano-CPUs)"
+    assert why(moves) == "insufficient CPU on 2 nodes (N2 has 4 of 8 CPUs)"
 
 
 def test_descheduler_1584_room_for_one_is_one_move() -> None:
-    moves, after = rebalanced(cluster(nodes(80, 8), (web(10, cpus=8), [10, 0])))
+    moves, after = rebalanced(cluster(nodes(80, 8), (web(10, cpus=8 * CPU), [10, 0])))
     assert after.counts("web") == [9, 1]
-    assert why(moves) == "insufficient CPU on 1 node (N2 has 0 of 8 nano-CPUs)"
+    assert why(moves) == "insufficient CPU on 1 node (N2 has 0 of 8 CPUs)"
 
 
 def test_a_balanced_cluster_moves_nothing() -> None:
@@ -207,7 +208,7 @@ def test_tasks_without_a_node_fill_the_gap_first() -> None:
 
 def test_a_move_waits_for_the_room_that_another_makes() -> None:
     """Web can go to the second node only once api has left it; the order says so."""
-    view = cluster(nodes(8, 4, 0), (PlainService("api", 2, cpus=2), [0, 2, 0]), (web(2, cpus=2), [2, 0, 0]))
+    view = cluster(nodes(8, 4, 0), (PlainService("api", 2, cpus=2 * CPU), [0, 2, 0]), (web(2, cpus=2 * CPU), [2, 0, 0]))
     moves, after = rebalanced(view)
     assert [(move.task, move.to) for move in moves.moves] == [("api.002", "n1"), ("web.002", "n2")]
     assert (after.counts("api"), after.counts("web")) == ([1, 1, 0], [1, 1, 0])
@@ -215,7 +216,7 @@ def test_a_move_waits_for_the_room_that_another_makes() -> None:
 
 def test_what_would_need_two_tasks_to_change_places_is_kept_with_the_reason() -> None:
     """Both nodes are full, and each service would have to give the other a task at the same moment."""
-    view = cluster(nodes(2, 2), (PlainService("api", 2, cpus=1), [2, 0]), (web(2, cpus=1), [0, 2]))
+    view = cluster(nodes(2, 2), (PlainService("api", 2, cpus=CPU), [2, 0]), (web(2, cpus=CPU), [0, 2]))
     moves, after = rebalanced(view)
     assert moves.moves == ()
     assert {kept.service for kept in moves.kept} == {"api", "web"}
@@ -232,7 +233,7 @@ def test_placing_is_spreads_business() -> None:
 
 def test_many_names_are_cut_and_words_have_their_number() -> None:
     """A reason stays one line however many nodes it is about."""
-    full = [PlainNode("n0", cpus=40), *(PlainNode(f"n{n}", suspect=True) for n in range(1, 6))]
-    moves, _ = rebalanced(cluster(full, (web(10, cpus=2), [10, 0, 0, 0, 0, 0])))
+    full = [PlainNode("n0"), *(PlainNode(f"n{n}", suspect=True) for n in range(1, 6))]
+    moves, _ = rebalanced(cluster(full, (web(10), [10, 0, 0, 0, 0, 0])))
     assert why(moves) == "N1, N2, N3 and 2 more were lost several times lately"
     assert moves.kept == (Kept(ServiceId("web"), why(moves)),)
