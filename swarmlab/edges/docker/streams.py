@@ -74,10 +74,10 @@ class Streams:
 
 
 async def json_objects(body: aiohttp.StreamReader) -> AsyncIterator[dict[str, Any]]:
-    """The JSON objects of a stream that holds one after the other, with or without line ends."""
+    """The JSON objects of a stream that holds one in each line, as engines write them."""
     waiting = b""
     async for chunk in body.iter_any():
-        *lines, waiting = (waiting + chunk).replace(b"}{", b"}\n{").split(b"\n")
+        *lines, waiting = (waiting + chunk).split(b"\n")
         for line in lines:
             if line.strip():
                 yield msgspec.json.decode(line, type=dict[str, Any])

@@ -24,7 +24,7 @@ from swarmlab.api import (
 )
 from swarmlab.api.naming import task_name
 from swarmlab.edges.process.child import Launch
-from swarmlab.edges.process.proctable import MARK
+from swarmlab.edges.process.proctable import MARK, mark
 from swarmlab.edges.resourceenv import resource_environment
 from swarmlab.edges.template import Tree, expand
 
@@ -131,7 +131,7 @@ def environment(
             env[name] = expand(value, data, f"env {name}")
         else:
             env.pop(name, None)
-    env[MARK] = str(places.task)
+    env[MARK] = mark(places.task)
     return env
 
 

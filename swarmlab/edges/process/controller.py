@@ -1,5 +1,6 @@
 """The steps of one task as a process."""
 
+import asyncio
 import os
 import shutil
 import signal
@@ -58,8 +59,10 @@ class ProcessController:
             raise ExecutorError("not prepared on this node")
         if not run.started:
             launch = self._launch(run, run.record.ports)
-            run.start(launch, health_plan(container_of(self._task).healthcheck), self._stop())
-            self._executor.watch(self._task.id, run)
+            async with self._executor.spawning:  # each takes a millisecond or two; many at once would hold up the loop
+                await asyncio.sleep(0)
+                run.start(launch, health_plan(container_of(self._task).healthcheck), self._stop())
+                self._executor.watch(self._task.id, run)
         await run.settled()
 
     async def wait(self) -> None:

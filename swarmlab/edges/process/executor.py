@@ -54,6 +54,8 @@ class ProcessExecutor:
         self._clock = clock
         self._start = start or Path.cwd()
         self.files = TaskFiles(private_place("process", facts.cluster, facts.node_id))
+        #: Held while a process is started.
+        self.spawning = asyncio.Lock()
         self._sweeper = Sweeper()
         self._runs: dict[TaskId, Run] = {}
         #: What watches over running processes, by task.

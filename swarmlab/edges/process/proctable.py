@@ -14,7 +14,8 @@ from pathlib import Path
 from swarmlab.api import Value
 
 PROC = Path("/proc")
-#: In the environment of every process of a task: the directory of that task.
+#: In the environment of every process of a task: the directory of that task, and after a colon those of the tasks in
+#: which this worker itself runs. So the end of a task is also that of a cluster inside it.
 MARK = "SWARMLAB_TASK_DIR"
 #: A process that starts others faster than they are killed is given up after so many rounds.
 ROUNDS = 200
@@ -35,6 +36,11 @@ class Session(Value, frozen=True):
 
     leader: int
     started: int
+
+
+def mark(directory: Path) -> str:
+    """The value of `MARK` for a task with that directory."""
+    return ":".join([str(directory), *filter(None, [os.environ.get(MARK)])])
 
 
 def stat_of(pid: int) -> Stat | None:
@@ -64,7 +70,7 @@ def kill_all_of(directories: Collection[Path], sessions: Collection[Session] = (
     A session counts as long as its leader, alive or dead, still holds the number. Blocks until they are gone, or for
     two seconds; zombies are gone.
     """
-    marks = tuple(f"{MARK}={directory}".encode() for directory in directories)
+    marks = tuple(os.fsencode(directory) for directory in directories)
     held = frozenset(session.leader for session in sessions if start_time(session.leader) == session.started)
     killed: set[int] = set()
     for _ in range(ROUNDS):
@@ -78,21 +84,20 @@ def kill_all_of(directories: Collection[Path], sessions: Collection[Session] = (
     return len(killed)
 
 
-def lives(session: Session) -> bool:
-    """Whether any process of that session runs; its leader has to hold the number, alive or as a zombie."""
-    if start_time(session.leader) != session.started:
-        return False
+def living_sessions() -> frozenset[int]:
+    """The numbers of all sessions in which a process runs; zombies do not."""
     found = (stat_of(pid) for pid in _pids())
-    return any(stat is not None and stat.session == session.leader and stat.state not in ("Z", "X") for stat in found)
+    return frozenset(stat.session for stat in found if stat is not None and stat.state not in ("Z", "X"))
 
 
 class Sweeper:
-    """`kill_all_of` for many tasks at once: those who ask while a sweep runs share the next one."""
+    """Looks at all processes for many tasks at once: those who ask while a look is under way share the next one."""
 
     def __init__(self) -> None:
         self._turn = asyncio.Lock()
         self._directories: set[Path] = set()
         self._sessions: set[Session] = set()
+        self._census: asyncio.Task[frozenset[int]] | None = None
 
     async def sweep(self, directory: Path, session: Session | None) -> None:
         """Kill what is left of one task."""
@@ -106,9 +111,20 @@ class Sweeper:
             self._directories, self._sessions = set(), set()
             await asyncio.to_thread(kill_all_of, directories, sessions)
 
+    async def lives(self, leader: int) -> bool:
+        """Whether anyone of that session runs. Its leader has to hold the number, alive or as a zombie."""
+        if self._census is None:
+            self._census = asyncio.create_task(self._count(), name="census")
+        return leader in await asyncio.shield(self._census)
+
+    async def _count(self) -> frozenset[int]:
+        async with self._turn:
+            self._census = None
+            return await asyncio.to_thread(living_sessions)
+
 
 def _pids() -> Iterator[int]:
-    for name in os.listdir(PROC):  # noqa: PTH208 - only the names, and fast
+    for name in os.listdir(PROC):
         if name.isdecimal():
             yield int(name)
 
@@ -123,7 +139,9 @@ def _is_wanted(pid: int, marks: tuple[bytes, ...], sessions: frozenset[int]) -> 
         environment = (PROC / str(pid) / "environ").read_bytes().split(b"\0")
     except (FileNotFoundError, ProcessLookupError, PermissionError):
         return False  # gone, or another user's
-    return any(entry == mark or entry.startswith(mark + b"/") for entry in environment for mark in marks)
+    name = MARK.encode() + b"="
+    held = [place for entry in environment if entry.startswith(name) for place in entry[len(name) :].split(b":")]
+    return any(place == mark or place.startswith(mark + b"/") for place in held for mark in marks)
 
 
 def _kill(pid: int, marks: tuple[bytes, ...], sessions: frozenset[int]) -> None:

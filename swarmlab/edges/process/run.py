@@ -15,7 +15,7 @@ from swarmlab.edges.process.child import Child, Launch
 from swarmlab.edges.process.command import Places
 from swarmlab.edges.process.health import HealthPlan, watch_health
 from swarmlab.edges.process.output import Output
-from swarmlab.edges.process.proctable import Session, Sweeper, boot_id, lives
+from swarmlab.edges.process.proctable import Session, Sweeper, boot_id
 
 _log = logging.getLogger(__name__)
 
@@ -115,7 +115,7 @@ class Run:
             await asyncio.shield(child.ended)
             if watch is not None:
                 watch.cancel()
-        await self._linger(Session(child.pid, child.started))
+        await self._linger(child.pid)
         await self._sweeper.sweep(self.places.task, Session(child.pid, child.started))
         code = await child.reap()
         self.output.close()
@@ -166,12 +166,12 @@ class Run:
         self._child.kill()
         await asyncio.shield(self._over)
 
-    async def _linger(self, session: Session) -> None:
+    async def _linger(self, leader: int) -> None:
         """Where it was asked to stop, its children have the rest of its grace too; a shell often ends before them."""
         loop = asyncio.get_running_loop()
         pause = LINGER_SECONDS
         while self._deadline is not None and loop.time() < self._deadline:
-            if not await asyncio.to_thread(lives, session):
+            if not await self._sweeper.lives(leader):
                 return
             await asyncio.sleep(pause)
             pause = min(2 * pause, 16 * LINGER_SECONDS)
