@@ -167,7 +167,7 @@ class Rebalancer:
         view = columns.cluster_view(self._view, now, self._rng, self._host)
         wanted = self._host.rebalance(view, trigger)
         for fault in self._host.take_faults():
-            yield Record("plugin-fault", {"plugin": fault.plugin, "hook": fault.hook, "error": str(fault)})
+            yield Record("plugin-failed", {"plugin": fault.plugin, "hook": fault.hook, "error": str(fault)})
         plan = vetted(wanted.moves, self._view, view, trigger, self._arrivals.flapping, now)
         self._lacking = self._lacked(wanted, plan, trigger)
         if wanted.moves or wanted.kept or trigger.kind != "drift":

@@ -593,7 +593,7 @@ def test_a_strategy_that_fails_is_reported_and_nothing_moves(world: World) -> No
     world.state("n2", NodeState.READY)
     world.wait(1)
     assert world.wished == []
-    (fault,) = [fields for name, fields in world.records if name == "plugin-fault"]
+    (fault,) = [fields for name, fields in world.records if name == "plugin-failed"]
     assert (fault["plugin"], fault["hook"]) == ("script", "rebalance")
     assert "no idea" in str(fault["error"])
 
