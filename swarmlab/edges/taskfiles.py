@@ -13,7 +13,7 @@ from swarmlab.api import Config, ExecutorError, FileTarget, Secret, Task, TaskId
 from swarmlab.edges.template import Tree, expand
 
 #: A file system in memory that every Linux has.
-MEMORY = Path("/dev/shm")
+MEMORY = Path("/dev/shm")  # noqa: S108 - a private directory is made in it
 SECRETS = PurePosixPath("/run/secrets")
 #: Who may read where a reference is silent; docker's default.
 DEFAULT_MODE = 0o444

@@ -57,7 +57,7 @@ class Child:
         """Start it; `sink` gets what it prints, chunk by chunk. A final `ExecutorError` when it cannot be started."""
         user, group, groups = launch.identity or (None, None, None)
         try:
-            process = subprocess.Popen(
+            process = subprocess.Popen(  # noqa: S603 - running what the user asks for is the purpose
                 launch.argv,
                 executable=launch.program,
                 cwd=launch.directory,
