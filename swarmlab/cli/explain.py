@@ -45,7 +45,7 @@ def explanation_text(explanation: Explanation, *, colour: bool, nodes: int = _NO
         lines.append("  refused by:")
         lines += [f"    {one.nodes:>{width}}  {one.filter}: {one.text}" for one in explanation.shortages]
     if explanation.suggestions:
-        lines.append("  would fit:")
+        lines.append("  nearest fixes:")
         lines += [f"    {text}" for text in explanation.suggestions]
     lines += _node_lines(explanation, nodes)
     if explanation.story:

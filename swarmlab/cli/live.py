@@ -12,6 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from swarmlab.api import (
+    ID_LENGTH,
     LabEvent,
     Mode,
     Node,
@@ -25,6 +26,7 @@ from swarmlab.api import (
     mode_of,
     name_of,
 )
+from swarmlab.cli.cluster import slot_name
 from swarmlab.cli.events import field_text
 from swarmlab.cli.output import state_style
 from swarmlab.store import Snapshot
@@ -70,7 +72,7 @@ def frame(picture: Picture, console: Console) -> RenderableType:
     parts += [services, *pending]
     room -= lines
     if room >= 4:
-        parts.append(_events(picture.events, room, console.size.width))
+        parts.append(_events(picture, room, console.size.width))
     return Group(*parts)
 
 
@@ -243,16 +245,38 @@ def _pending(view: Snapshot) -> list[RenderableType]:
     return lines
 
 
-def _events(events: Sequence[LabEvent], rows: int, width: int) -> RenderableType:
-    lines = [_event(event, width) for event in list(events)[-(rows - 2) :]]
+def _events(picture: Picture, rows: int, width: int) -> RenderableType:
+    view = picture.view
+    names: dict[str, str] = {node.id: name_of(node) or node.id for node in view.nodes()}
+    names.update({service.id: name_of(service) for service in view.services()})
+    names.update({task.id: slot_name(task) for task in view.tasks()})
+    lines = [_event(event, names, width) for event in picture.events[-(rows - 2) :]]
     return Panel(Group(*lines), title="events", title_align="left", border_style="dim", padding=(0, 1), height=rows)
 
 
-def _event(event: LabEvent, width: int) -> Text:
-    fields = " ".join(f"{key}={field_text(value)}" for key, value in json.loads(event.fields).items())
+def _event(event: LabEvent, names: Mapping[str, str], width: int) -> Text:
+    """One line: the time, the part, the event, its fields with names in place of ids, empty ones left out."""
+    fields = " ".join(
+        f"{key}={field_text(named)}"
+        for key, value in json.loads(event.fields).items()
+        if (named := _named(value, names)) not in ("", None, [], {})
+    )
     line = Text.assemble((local_time(event.at), "dim"), f" {event.component:<10} ", (event.name, "bold"), f" {fields}")
     line.truncate(width - 4, overflow="ellipsis")
     return line
+
+
+def _named(value: object, names: Mapping[str, str]) -> object:
+    """`value` with names in place of ids; an id without a name is cut to eight characters."""
+    match value:
+        case str():
+            return names.get(value) or (value[:8] if len(value) == ID_LENGTH and value.isalnum() else value)
+        case list():
+            return [_named(item, names) for item in value]
+        case dict():
+            return {_named(key, names): _named(item, names) for key, item in value.items()}
+        case _:
+            return value
 
 
 def local_time(instant: int) -> str:

@@ -25,7 +25,7 @@ from swarmlab.cli.pairs import labels, less
 from swarmlab.cli.parser import waits
 from swarmlab.cli.service_flags import label_keys
 from swarmlab.cli.task_views import show_tasks
-from swarmlab.cli.waiting import drained, node_is, settled, wait_for
+from swarmlab.cli.waiting import drained, node_is, settled, unsettled, wait_for
 
 
 def _word(node: Node) -> str:
@@ -156,11 +156,12 @@ async def update(options: argparse.Namespace) -> None:
         )
         if options.availability is not None:
             spec = replace(spec, availability=Availability[options.availability.upper()])
+        apart = await unsettled(client) if waits(options) else frozenset()
         await client.update_node(node.id, node.meta.version.index, spec)
         print(node.id)
         if waits(options):
             drain = spec.availability is Availability.DRAIN
-            await wait_for(client, options, drained(node.id, name_of(node)) if drain else settled())
+            await wait_for(client, options, drained(node.id, name_of(node), apart) if drain else settled(apart))
 
 
 async def rm(options: argparse.Namespace) -> None:
@@ -175,13 +176,14 @@ async def rm(options: argparse.Namespace) -> None:
 async def stop(options: argparse.Namespace) -> None:
     """Kill workers of this machine's cluster, as if their machines lost power."""
     async with connected(options) as client:
+        apart = await unsettled(client) if waits(options) else frozenset()
         for name in options.nodes:
             await client.stop_worker(name)
             print(name)
         if waits(options):
             for name in options.nodes:
                 await wait_for(client, options, node_is(name, NodeState.DOWN))
-            await wait_for(client, options, settled())
+            await wait_for(client, options, settled(apart))
 
 
 async def start(options: argparse.Namespace) -> None:

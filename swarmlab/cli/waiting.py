@@ -149,7 +149,12 @@ def running(service_id: ServiceId, *, rolled_back: bool = False) -> Condition:
         if wanted == 0 and mode.is_global:
             empty_since.append(time.monotonic())
             return Look(empty_since[-1] - empty_since[0] >= _EMPTY_SECONDS, f"{name}: no node fits it")
-        late = tuple(task for task in fresh if task not in alive and task.desired_state <= TaskState.RUNNING)
+        late = tuple(
+            sorted(
+                (task for task in fresh if task not in alive and task.desired_state <= TaskState.RUNNING),
+                key=lambda task: (task.slot, task.id),
+            )
+        )
         return Look(len(alive) == wanted and not leaving, text, late)
 
     return look
@@ -202,16 +207,33 @@ def _job(service: Service, tasks: Sequence[Task]) -> Look:
     return Look(done, f"{name_of(service)}: {len(complete)} of {total} tasks complete", late)
 
 
-def settled() -> Condition:
-    """Every service of the cluster has its wanted tasks; jobs are left out."""
+async def unsettled(client: "Client") -> frozenset[ServiceId]:
+    """The services that do not have their wanted tasks now: nobody who changes something else waits for them."""
+    services = [service for service in await client.list_services() if not mode_of(service.spec).is_job]
+    looks = [(service.id, await _look_at(client, service.id)) for service in services]
+    return frozenset(service_id for service_id, look in looks if not look.done)
+
+
+async def _look_at(client: "Client", service_id: ServiceId) -> Look:
+    """A look at a service that is not the matter itself: a paused update or a removal is no error then."""
+    try:
+        return await running(service_id, rolled_back=True)(client)
+    except Missing as error:
+        return Look(True, str(error))
+    except CommandError as error:
+        return Look(False, str(error))
+
+
+def settled(apart: frozenset[ServiceId] = frozenset()) -> Condition:
+    """Every service of the cluster has its wanted tasks; jobs and those in `apart` are left out."""
 
     async def look(client: "Client") -> Look:
         late: list[Task] = []
         behind = []
         for service in await client.list_services():
-            if mode_of(service.spec).is_job:
+            if mode_of(service.spec).is_job or service.id in apart:
                 continue
-            found = await running(service.id, rolled_back=True)(client)
+            found = await _look_at(client, service.id)
             if not found.done and "no node fits" not in found.text:
                 behind.append(found.text)
                 late += found.late
@@ -232,9 +254,9 @@ def gone(service_ids: Sequence[ServiceId], names: Sequence[str]) -> Condition:
     return look
 
 
-def drained(node_id: NodeId, name: str) -> Condition:
-    """No task runs on the node, and every service has its wanted tasks elsewhere."""
-    everywhere = settled()
+def drained(node_id: NodeId, name: str, apart: frozenset[ServiceId] = frozenset()) -> Condition:
+    """No task runs on the node, and every service, those in `apart` left out, has its wanted tasks elsewhere."""
+    everywhere = settled(apart)
 
     async def look(client: "Client") -> Look:
         tasks = await client.list_tasks(Filters(node_ids=(node_id,)))

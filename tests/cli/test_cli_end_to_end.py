@@ -181,6 +181,14 @@ def test_a_failing_update_is_rolled_back_and_said_so(terminal: Terminal) -> None
     ]
 
 
+def test_a_failing_update_that_is_paused_ends_the_wait(terminal: Terminal) -> None:
+    stops = ("--stop-signal", "SIGKILL", "--restart-delay", "100ms", "--update-monitor", "2s")
+    terminal.ok("service", "create", "--name", "web", "--replicas", "2", *stops, "--wait", "any", "sleep", "1000")
+    answer = terminal.cli("service", "update", "--args", "false", "--wait", "web")
+    assert answer.code == Exit.ERROR
+    assert "Error: service web: update paused due to failure or early termination of task " in answer.err
+
+
 def test_jobs(terminal: Terminal) -> None:
     words = ("--name", "job", "--mode", "replicated-job", "--replicas", "3", "--wait", "any", "true")
     assert "job: 3 of 3 tasks complete" in terminal.cli("service", "create", *words).err
