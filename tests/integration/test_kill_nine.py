@@ -168,7 +168,7 @@ async def test_processes_are_restarted_once(tmp_path: Path) -> None:
 
 @pytest.mark.docker
 @pytest.mark.timeout(180)
-async def test_containers_are_adopted_and_not_restarted(tmp_path: Path, engine: object) -> None:
+async def test_containers_are_adopted_and_not_restarted(tmp_path: Path, engine_at: str) -> None:
     """The same tasks run in the same containers as before."""
     before, after, _ = await _restarts_over_a_kill("docker", tmp_path)
 
