@@ -203,7 +203,7 @@ class SimGround(Ground):
         from swarmlab.sim.executor import SimExecutor
 
         super().__init__()
-        self._executor = SimExecutor(LiveClock(), self._plan, random.Random(1), _Models())
+        self._executor = SimExecutor(LiveClock(), self._plan, random.Random(1), _Models().of)
         self._executor.connect(self.answered)
 
     def task(self, script: str, **spec: Any) -> Task:

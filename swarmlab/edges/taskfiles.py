@@ -1,11 +1,12 @@
 """Secrets and configs of tasks as files in a private place, in memory where the machine offers that."""
 
 import contextlib
+import fcntl
 import os
 import shutil
 import stat
 import tempfile
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path, PurePosixPath
 
 from swarmlab.agent.exec import Dependencies
@@ -136,6 +137,8 @@ class TaskFiles:
 
     def __init__(self, root: Path) -> None:
         self.root = root
+        #: Open as long as this object claims the place, with a lock that a kill -9 ends too.
+        self._claim = -1
 
     def directory(self, task_id: TaskId) -> Path:
         """Where the files of that task lie, if it has any."""
@@ -148,6 +151,8 @@ class TaskFiles:
         each has the owner and mode that the reference asks for, to be mounted one by one.
         """
         self.remove(task_id)
+        if not files:
+            return []
         directory = self.directory(task_id)
         paths = []
         try:
@@ -202,16 +207,59 @@ class TaskFiles:
         with contextlib.suppress(FileNotFoundError):
             shutil.rmtree(self.directory(task_id))
 
+    def claim(self) -> None:
+        """Hold this place until `release`, and delete those beside it of its kind that nobody holds any more.
+
+        For executors whose tasks end with the worker: what a killed one left is of no use to anybody.
+        """
+        try:
+            with self._parent_locked():
+                self._make_root()
+                if self._claim < 0:
+                    self._claim = os.open(self.root, os.O_RDONLY | os.O_DIRECTORY)
+                    fcntl.flock(self._claim, fcntl.LOCK_EX)
+                for path in sorted(self.root.parent.glob(self.root.name.partition("-")[0] + "-*")):
+                    with contextlib.suppress(BlockingIOError, FileNotFoundError), _locked(path, fcntl.LOCK_NB):
+                        shutil.rmtree(path)
+        except OSError as error:
+            raise ExecutorError(f"cannot use {self.root}: {error}") from error
+
+    @contextlib.contextmanager
+    def _parent_locked(self) -> Iterator[None]:
+        with contextlib.ExitStack() as stack:
+            while True:
+                self._make_root()
+                with contextlib.suppress(FileNotFoundError):  # the last of other nodes has just removed it
+                    stack.enter_context(_locked(self.root.parent))
+                    break
+            yield
+
+    def release(self) -> None:
+        """Hold it no longer."""
+        if self._claim >= 0:
+            os.close(self._claim)
+            self._claim = -1
+
     def keep(self, tasks: Collection[TaskId]) -> None:
-        """Delete the files of all tasks but these, and the directory itself when nothing is left in it."""
+        """Delete the files of all tasks but these, and the directory itself when it is empty and not claimed."""
         if not self.root.is_dir():
             return
         for path in sorted(self.root.iterdir()):
             if path.name not in tasks:
                 self.remove(TaskId(path.name))
-        for path in (self.root, self.root.parent):
+        for path in () if self._claim >= 0 else (self.root, self.root.parent):
             with contextlib.suppress(OSError):  # another task or node has files there
                 path.rmdir()
+
+
+@contextlib.contextmanager
+def _locked(directory: Path, flags: int = 0) -> Iterator[None]:
+    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | flags)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def _place(file: TaskFile) -> PurePosixPath:

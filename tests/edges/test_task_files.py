@@ -152,6 +152,32 @@ def test_writing_again_replaces_and_keeping_drops_the_rest(tmp_path: Path) -> No
     files.remove(T1)
 
 
+def test_what_nobody_holds_any_more_is_deleted_by_the_next_of_its_kind(tmp_path: Path) -> None:
+    """Secrets of a worker that was killed and never came back do not stay in memory."""
+    made = files_of(a_task(secrets=(secret_reference(PASSWORD),)), PASSWORD)
+    living, killed, other = (TaskFiles(tmp_path / name) for name in ("process-c1-n1", "process-c2-n2", "docker-c2-n2"))
+    for files in (living, killed):
+        files.claim()
+    for files in (living, killed, other):
+        files.write(T1, made)
+    killed.release()  # as its end does, however it comes
+    newcomer = TaskFiles(tmp_path / "process-c3-n3")
+    newcomer.claim()
+    newcomer.keep([])
+    newcomer.claim()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["docker-c2-n2", "process-c1-n1", "process-c3-n3"]
+    assert living.directory(T1).exists()
+    for files in (living, newcomer):
+        files.release()
+        files.release()
+
+
+def test_no_files_leave_no_trace(tmp_path: Path) -> None:
+    files = TaskFiles(tmp_path / "a" / "b")
+    assert files.write(T1, ()) == []
+    assert not files.root.exists()
+
+
 def test_a_place_that_somebody_else_laid_is_refused(tmp_path: Path) -> None:
     made = files_of(a_task(secrets=(secret_reference(PASSWORD),)), PASSWORD)
     (tmp_path / "open").mkdir()

@@ -151,7 +151,7 @@ class DockerController:
         facts = self._executor.facts
         data = context(self._task, facts.hostname, await self._executor.platform())
         files = task_files(self._task, self._dependencies, data)
-        paths = self._executor.files.write(self._task.id, files) if files else []
+        paths = self._executor.files.write(self._task.id, files)
         config = container_config(self._task, facts, data, list(zip(files, paths, strict=True)))
         try:
             await self._engine.call(lambda api: api.create_container_from_config(config, name=self._name))

@@ -89,6 +89,7 @@ class ProcessExecutor:
             for path in sorted(self._tasks.iterdir()):
                 if path.name not in tasks:
                     await asyncio.to_thread(shutil.rmtree, path)
+            self.files.claim()
             self.files.keep(tasks)
         except OSError as error:
             raise ExecutorError(f"cannot clear up {self._base}: {error}") from error
@@ -110,6 +111,7 @@ class ProcessExecutor:
             for run in running:
                 group.create_task(run.stop(CLOSE_GRACE))
         await self._all_over()
+        self.files.release()
         self.files.keep(())
 
     async def kill_all(self) -> None:
