@@ -18,8 +18,10 @@ from swarmlab.api import (
     ConfigId,
     ConfigSpec,
     ExtensionId,
+    Filters,
     Instant,
     InvalidSpec,
+    KeyRotation,
     Membership,
     Network,
     NetworkId,
@@ -152,7 +154,7 @@ WRITES: Mapping[str, Write] = {
             ClusterId(c.asked.cluster_id),
             version(c.asked, "cluster_version"),
             spec(ClusterSpec, c.asked),
-            decode(api.KeyRotation, c.asked.rotation),
+            decode(KeyRotation, c.asked.rotation),
             c.ids,
             c.now,
         ),
@@ -313,10 +315,10 @@ def network_id(view: Snapshot, request: Asked) -> NetworkId:
     return network.id
 
 
-def filters_of(request: Asked) -> api.Filters:
+def filters_of(request: Asked) -> Filters:
     """The filters in a request; each kind has some of the fields, by the same names."""
     filters = request.filters
-    return api.Filters(**{wire.name: _filter(wire, getattr(filters, wire.name)) for wire in filters.DESCRIPTOR.fields})
+    return Filters(**{wire.name: _filter(wire, getattr(filters, wire.name)) for wire in filters.DESCRIPTOR.fields})
 
 
 def _filter(wire: FieldDescriptor, value: Any) -> Any:

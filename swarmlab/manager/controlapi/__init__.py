@@ -10,10 +10,9 @@ client reads the object again after the commit. A check made here on a view that
 as far as it concerns names and versions.
 """
 
-from swarmlab.manager.controlapi.clusters import KeyRotation, get_cluster, list_clusters, update_cluster
+from swarmlab.manager.controlapi.clusters import get_cluster, list_clusters, update_cluster
 from swarmlab.manager.controlapi.configs import create_config, get_config, list_configs, remove_config, update_config
 from swarmlab.manager.controlapi.extensions import create_extension, get_extension, list_extensions, remove_extension
-from swarmlab.manager.controlapi.filters import Filters
 from swarmlab.manager.controlapi.networks import create_network, get_network, list_networks, remove_network
 from swarmlab.manager.controlapi.nodes import get_node, list_nodes, remove_node, update_node
 from swarmlab.manager.controlapi.resources import (
@@ -25,7 +24,6 @@ from swarmlab.manager.controlapi.resources import (
 )
 from swarmlab.manager.controlapi.secrets import create_secret, get_secret, list_secrets, remove_secret, update_secret
 from swarmlab.manager.controlapi.services import (
-    ServiceStatus,
     create_service,
     get_service,
     list_service_statuses,
@@ -38,9 +36,6 @@ from swarmlab.manager.controlapi.volumes import create_volume, get_volume, list_
 from swarmlab.manager.controlapi.warnings import service_warnings
 
 __all__ = [
-    "Filters",
-    "KeyRotation",
-    "ServiceStatus",
     "create_config",
     "create_extension",
     "create_network",

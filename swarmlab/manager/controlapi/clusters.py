@@ -14,18 +14,19 @@ from swarmlab.api import (
     Duration,
     EncryptionAlgorithm,
     EncryptionKey,
+    Filters,
     Instant,
     InvalidSpec,
     JoinTokens,
+    KeyRotation,
     Precondition,
     RootCA,
     Unsupported,
     Update,
-    Value,
     base36,
 )
 from swarmlab.api.defaults import ADDRESS_POOL, CLUSTER_NAME, SUBNET_SIZE, VXLAN_UDP_PORT
-from swarmlab.manager.controlapi.filters import EVERYTHING, Filters, narrowed
+from swarmlab.manager.controlapi.filters import EVERYTHING, narrowed
 from swarmlab.manager.controlapi.nodes import current_blacklist
 from swarmlab.manager.controlapi.stored import stored, stored_at
 from swarmlab.store import Snapshot
@@ -37,14 +38,6 @@ UNLOCK_SUBSYSTEM = "swarm-manager"
 UNLOCK_KEY_BYTES = 32
 #: Characters of the secret at the end of a join token, and the bits that it holds.
 TOKEN_SECRET_LENGTH, TOKEN_SECRET_BITS = 25, 128
-
-
-class KeyRotation(Value, frozen=True, kw_only=True):
-    """Which of the cluster's secrets are to be made anew."""
-
-    worker_join_token: bool = False
-    manager_join_token: bool = False
-    manager_unlock_key: bool = False
 
 
 NO_ROTATION = KeyRotation()

@@ -11,13 +11,14 @@ from swarmlab.api import (
     ConfigSpec,
     Create,
     Delete,
+    Filters,
     InvalidSpec,
     Service,
     Update,
     new_id,
 )
 from swarmlab.api.validation import check_config_spec
-from swarmlab.manager.controlapi.filters import EVERYTHING, Filters, narrowed
+from swarmlab.manager.controlapi.filters import EVERYTHING, narrowed
 from swarmlab.manager.controlapi.stored import require_free_name, stored, stored_at
 from swarmlab.store import ReferencesConfig, Snapshot
 

@@ -10,12 +10,13 @@ from swarmlab.api import (
     Delete,
     Extension,
     ExtensionId,
+    Filters,
     InvalidSpec,
     Precondition,
     Resource,
     new_id,
 )
-from swarmlab.manager.controlapi.filters import EVERYTHING, Filters, narrowed
+from swarmlab.manager.controlapi.filters import EVERYTHING, narrowed
 from swarmlab.manager.controlapi.stored import require_free_name, stored
 from swarmlab.store import ByKind, Snapshot
 

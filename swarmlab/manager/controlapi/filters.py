@@ -3,43 +3,9 @@
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TypeVar
 
-from msgspec import field
-
-from swarmlab.api import Membership, NodeRole, StoreObject, TaskState, Value
+from swarmlab.api import Filters, StoreObject
 
 T = TypeVar("T", bound=StoreObject)
-
-
-class Filters(Value, frozen=True, kw_only=True):
-    """What an object must match to be listed; the default matches all.
-
-    The values of one filter are alternatives, the filters themselves must all match. A filter that a kind has no field
-    for is not looked at.
-    """
-
-    #: Whole names, in any case, as names are unique in any case; of nodes the host names, of tasks the display names.
-    names: tuple[str, ...] = ()
-    #: Starts of names, in any case.
-    name_prefixes: tuple[str, ...] = ()
-    id_prefixes: tuple[str, ...] = ()
-    #: {key: value}: all keys must be there, an empty value stands for any. Of nodes the engine's labels, of tasks the
-    #: labels of their service.
-    labels: Mapping[str, str] = field(default_factory=dict)
-    #: As `labels`, for the labels that users give to nodes.
-    node_labels: Mapping[str, str] = field(default_factory=dict)
-    roles: tuple[NodeRole, ...] = ()
-    memberships: tuple[Membership, ...] = ()
-    service_ids: tuple[str, ...] = ()
-    node_ids: tuple[str, ...] = ()
-    desired_states: tuple[TaskState, ...] = ()
-    #: "container", "attachment", or the kind of a generic runtime.
-    runtimes: tuple[str, ...] = ()
-    #: Only tasks that follow the present spec of their service.
-    up_to_date: bool = False
-    #: The kind of a resource, empty for any.
-    kind: str = ""
-    groups: tuple[str, ...] = ()
-    drivers: tuple[str, ...] = ()
 
 
 EVERYTHING = Filters()

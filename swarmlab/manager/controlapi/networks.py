@@ -8,6 +8,7 @@ from swarmlab.api import (
     Changes,
     Create,
     Delete,
+    Filters,
     Forbidden,
     InvalidSpec,
     IPAMConfig,
@@ -24,7 +25,7 @@ from swarmlab.api import (
 )
 from swarmlab.api.validation import check_network_name
 from swarmlab.manager.allocator import NODE_LOCAL_DRIVERS, PREDEFINED_LABEL, is_ingress
-from swarmlab.manager.controlapi.filters import EVERYTHING, Filters, narrowed
+from swarmlab.manager.controlapi.filters import EVERYTHING, narrowed
 from swarmlab.manager.controlapi.stored import require_free_name, stored
 from swarmlab.store import ReferencesNetwork, Snapshot
 

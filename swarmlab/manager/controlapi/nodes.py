@@ -12,6 +12,7 @@ from swarmlab.api import (
     Cluster,
     Delete,
     Duration,
+    Filters,
     Instant,
     InvalidSpec,
     ManagerStatus,
@@ -30,7 +31,7 @@ from swarmlab.api import (
 )
 from swarmlab.api.defaults import NODE_CERT_EXPIRY
 from swarmlab.api.naming import node_name
-from swarmlab.manager.controlapi.filters import EVERYTHING, Filters, among, labelled, narrowed
+from swarmlab.manager.controlapi.filters import EVERYTHING, among, labelled, narrowed
 from swarmlab.manager.controlapi.stored import stored, stored_at
 from swarmlab.store import Snapshot
 

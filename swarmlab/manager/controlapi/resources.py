@@ -11,6 +11,7 @@ from swarmlab.api import (
     Create,
     Delete,
     Extension,
+    Filters,
     InvalidSpec,
     NameConflict,
     Resource,
@@ -18,7 +19,7 @@ from swarmlab.api import (
     Update,
     new_id,
 )
-from swarmlab.manager.controlapi.filters import EVERYTHING, Filters, narrowed
+from swarmlab.manager.controlapi.filters import EVERYTHING, narrowed
 from swarmlab.manager.controlapi.stored import stored, stored_at
 from swarmlab.store import ByKind, Snapshot
 

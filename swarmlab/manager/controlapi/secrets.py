@@ -8,6 +8,7 @@ from swarmlab.api import (
     Changes,
     Create,
     Delete,
+    Filters,
     InvalidSpec,
     Secret,
     SecretId,
@@ -17,7 +18,7 @@ from swarmlab.api import (
     new_id,
 )
 from swarmlab.api.validation import check_secret_spec
-from swarmlab.manager.controlapi.filters import EVERYTHING, Filters, narrowed
+from swarmlab.manager.controlapi.filters import EVERYTHING, narrowed
 from swarmlab.manager.controlapi.stored import require_free_name, stored, stored_at
 from swarmlab.store import ReferencesSecret, Snapshot
 

@@ -9,6 +9,7 @@ from swarmlab.api import (
     Changes,
     Create,
     Delete,
+    Filters,
     Instant,
     InvalidSpec,
     JobStatus,
@@ -17,13 +18,13 @@ from swarmlab.api import (
     Service,
     ServiceId,
     ServiceSpec,
+    ServiceStatus,
     Task,
     TaskState,
     Unsupported,
     Update,
     UpdateState,
     UpdateStatus,
-    Value,
     Version,
     new_id,
 )
@@ -32,21 +33,10 @@ from swarmlab.api.modes import mode_of
 from swarmlab.api.naming import runtime_of
 from swarmlab.api.validation import check_service_spec
 from swarmlab.manager.constraint import Constraints
-from swarmlab.manager.controlapi.filters import EVERYTHING, Filters, among, narrowed
+from swarmlab.manager.controlapi.filters import EVERYTHING, among, narrowed
 from swarmlab.manager.controlapi.references import check_ports, check_references
 from swarmlab.manager.controlapi.stored import require_free_name, stored, stored_at
 from swarmlab.store import Snapshot
-
-
-class ServiceStatus(Value, frozen=True, kw_only=True):
-    """How far a service is; all zero where it does not exist."""
-
-    service_id: ServiceId
-    #: Wanted at once: replicas; of a global service the tasks that are to run; of a replicated job its parallel limit.
-    desired_tasks: int = 0
-    running_tasks: int = 0
-    #: Of jobs, in the present iteration.
-    completed_tasks: int = 0
 
 
 def create_service(view: Snapshot, spec: ServiceSpec, ids: random.Random, now: Instant) -> tuple[Changes, Service]:

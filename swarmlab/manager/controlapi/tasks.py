@@ -4,9 +4,9 @@ from collections.abc import Iterable
 
 from msgspec.structs import replace
 
-from swarmlab.api import Changes, Delete, NodeId, Precondition, ServiceId, Task, TaskId, TaskState, Update
+from swarmlab.api import Changes, Delete, Filters, NodeId, Precondition, ServiceId, Task, TaskId, TaskState, Update
 from swarmlab.api.naming import runtime_of, task_name
-from swarmlab.manager.controlapi.filters import EVERYTHING, Filters, among, narrowed
+from swarmlab.manager.controlapi.filters import EVERYTHING, among, narrowed
 from swarmlab.manager.controlapi.stored import stored
 from swarmlab.manager.orchestrator.dirty import DirtyCheck
 from swarmlab.store import Snapshot

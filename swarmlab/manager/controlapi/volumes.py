@@ -8,6 +8,7 @@ from swarmlab.api import (
     Changes,
     Create,
     Delete,
+    Filters,
     InvalidSpec,
     Precondition,
     SecretId,
@@ -17,7 +18,7 @@ from swarmlab.api import (
     VolumeSpec,
     new_id,
 )
-from swarmlab.manager.controlapi.filters import EVERYTHING, Filters, among, narrowed
+from swarmlab.manager.controlapi.filters import EVERYTHING, among, narrowed
 from swarmlab.manager.controlapi.stored import require_free_name, stored, stored_at
 from swarmlab.store import Snapshot
 

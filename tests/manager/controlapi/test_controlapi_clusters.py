@@ -17,9 +17,11 @@ from swarmlab.api import (
     Duration,
     EncryptionConfig,
     EncryptionKey,
+    Filters,
     Instant,
     InvalidSpec,
     JoinTokens,
+    KeyRotation,
     NotFound,
     OutOfSequence,
     Precondition,
@@ -30,7 +32,7 @@ from swarmlab.api import (
     Unsupported,
     Update,
 )
-from swarmlab.manager.controlapi import Filters, KeyRotation, get_cluster, list_clusters, update_cluster
+from swarmlab.manager.controlapi import get_cluster, list_clusters, update_cluster
 
 PLAIN = cluster().spec
 NONE = KeyRotation()

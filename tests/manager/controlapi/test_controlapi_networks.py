@@ -9,6 +9,7 @@ from swarmlab.api import (
     Annotations,
     Driver,
     EndpointSpec,
+    Filters,
     Forbidden,
     InvalidSpec,
     IPAMConfig,
@@ -26,7 +27,7 @@ from swarmlab.api import (
     TaskSpec,
     TaskState,
 )
-from swarmlab.manager.controlapi import Filters, create_network, get_network, list_networks, remove_network
+from swarmlab.manager.controlapi import create_network, get_network, list_networks, remove_network
 
 
 def network(name: str = "back", labels: dict[str, str] | None = None, **more: object) -> NetworkSpec:

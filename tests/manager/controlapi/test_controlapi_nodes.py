@@ -16,6 +16,7 @@ from swarmlab.api import (
     BlacklistedCertificate,
     Certificate,
     Changes,
+    Filters,
     Instant,
     InvalidSpec,
     ManagerStatus,
@@ -31,7 +32,7 @@ from swarmlab.api import (
     TaskState,
     Update,
 )
-from swarmlab.manager.controlapi import Filters, get_node, list_nodes, remove_node, update_node
+from swarmlab.manager.controlapi import get_node, list_nodes, remove_node, update_node
 
 DAY = 24 * 3600 * 1_000_000_000
 

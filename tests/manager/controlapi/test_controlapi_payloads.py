@@ -11,6 +11,7 @@ from swarmlab.api import (
     ContainerSpec,
     Driver,
     FileTarget,
+    Filters,
     InvalidSpec,
     NameConflict,
     NotFound,
@@ -24,7 +25,6 @@ from swarmlab.api import (
     TaskSpec,
 )
 from swarmlab.manager.controlapi import (
-    Filters,
     create_config,
     create_secret,
     get_config,

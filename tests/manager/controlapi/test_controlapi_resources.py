@@ -7,6 +7,7 @@ from swarmlab.api import (
     Annotations,
     AnyValue,
     Extension,
+    Filters,
     InvalidSpec,
     NameConflict,
     NotFound,
@@ -14,7 +15,6 @@ from swarmlab.api import (
     Precondition,
 )
 from swarmlab.manager.controlapi import (
-    Filters,
     create_extension,
     create_resource,
     get_extension,

@@ -14,6 +14,7 @@ from swarmlab.api import (
     ContainerSpec,
     EndpointSpec,
     FileTarget,
+    Filters,
     GenericResource,
     GlobalJob,
     GlobalService,
@@ -42,6 +43,7 @@ from swarmlab.api import (
     Service,
     ServiceId,
     ServiceSpec,
+    ServiceStatus,
     TaskSpec,
     TaskState,
     Unsupported,
@@ -52,8 +54,6 @@ from swarmlab.api import (
     Version,
 )
 from swarmlab.manager.controlapi import (
-    Filters,
-    ServiceStatus,
     create_service,
     get_service,
     list_service_statuses,

@@ -6,6 +6,7 @@ from asked import Requests, node, placed, spec, task
 from swarmlab.api import (
     Annotations,
     ContainerSpec,
+    Filters,
     NotFound,
     Precondition,
     Service,
@@ -15,7 +16,7 @@ from swarmlab.api import (
     TaskState,
     Version,
 )
-from swarmlab.manager.controlapi import Filters, get_task, list_tasks, remove_task
+from swarmlab.manager.controlapi import get_task, list_tasks, remove_task
 
 NGINX = TaskSpec(container=ContainerSpec(image="nginx"))
 

@@ -7,6 +7,7 @@ from msgspec.structs import replace
 from swarmlab.api import (
     Annotations,
     Driver,
+    Filters,
     InvalidSpec,
     MountVolume,
     NameConflict,
@@ -22,7 +23,7 @@ from swarmlab.api import (
     VolumeSecret,
     VolumeSpec,
 )
-from swarmlab.manager.controlapi import Filters, create_volume, get_volume, list_volumes, remove_volume, update_volume
+from swarmlab.manager.controlapi import create_volume, get_volume, list_volumes, remove_volume, update_volume
 
 GOOD = VolumeSpec(
     annotations=Annotations("data"), driver=Driver("csi"), access_mode=VolumeAccessMode(mount=MountVolume())
