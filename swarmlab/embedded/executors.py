@@ -148,7 +148,7 @@ class SimMachine:
             return occurrence
 
         rng = derived_rng(place.seed, f"executor/{place.facts.node_id}")
-        self._executor = SimExecutor(place.clock, plan, rng, ExecutorModel())
+        self._executor = SimExecutor(place.clock, plan, rng, ExecutorModel().of)
         self._post: Callable[[Event], None] = lambda _: None
         self.execute = self._executor.execute
         self.interrupt = self._executor.interrupt

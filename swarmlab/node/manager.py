@@ -63,7 +63,8 @@ class Manager:
         self, config: ManagerConfig, host: Host, ports: Ports, proposer: Proposer, snapshot: Snapshot = EMPTY
     ) -> None:
         def rng(name: str) -> random.Random:
-            return derived_rng(config.seed, f"{config.manager_id}/{name}")
+            # A manager that starts again must not give the ids of its last life anew.
+            return derived_rng(config.seed, f"{config.manager_id}@{snapshot.version}/{name}")
 
         self._clock = ports.clock
         self._ids = rng("requests")
@@ -87,6 +88,7 @@ class Manager:
                     source, Proposed(effect.tag, version=outcome.version, refused=outcome.refused, error=outcome.error)
                 )
 
+            ports.proposing(source, effect.changes, self.store.view)
             self.store.propose(effect.changes, done)
 
         self.assembly = Assembly(

@@ -3,8 +3,9 @@
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple, Protocol, TypeVar
 
-from swarmlab.api import Instant
+from swarmlab.api import Changes, Instant
 from swarmlab.component import Effect
+from swarmlab.store import Snapshot
 
 
 class Timers(Protocol):
@@ -17,6 +18,10 @@ class Timers(Protocol):
         """Forget it, if there is one."""
 
 
+def _unheard(source: str, changes: Changes, view: Snapshot) -> None:
+    """What most worlds do with what a part is about to propose."""
+
+
 class Ports(NamedTuple):
     """The world of a machine: an asyncio loop or a heap of events, a wire or a model of one."""
 
@@ -27,6 +32,8 @@ class Ports(NamedTuple):
     send: Callable[[str, Any, int], None]
     #: (component, event name, fields)
     record: Callable[[str, str, Mapping[str, Any]], None]
+    #: Hears (component, changes, committed view) before a part of a manager proposes them.
+    proposing: Callable[[str, Changes, Snapshot], None] = _unheard
 
 
 E = TypeVar("E", bound=Effect)

@@ -6,18 +6,25 @@ Gives: worlds that run on the parts of `node/`; decision logs that are the same 
 Never: reads a clock, waits, or draws from a generator that does not derive from the seed.
 """
 
-from swarmlab.sim.checkers import InvariantBroken, check_commit, check_converged
+from swarmlab.sim.broken import InvariantBroken
+from swarmlab.sim.checkers import check_commit, check_converged
 from swarmlab.sim.executor import ExecutorModel, SimExecutor, TaskModel
+from swarmlab.sim.expectations import running_by_node
 from swarmlab.sim.heap import Heap, HeapTimers
 from swarmlab.sim.network import Network, NetworkModel
+from swarmlab.sim.proposer import CommitModel, HeapProposer
 from swarmlab.sim.reading import load_scenario
-from swarmlab.sim.run import ScenarioResult, run_scenario, running_by_node
+from swarmlab.sim.rest import unrest
+from swarmlab.sim.run import ScenarioResult, play_scenario, recipe, run_scenario
 from swarmlab.sim.scenario import Scenario
 from swarmlab.sim.world import LogLine, World, WorldConfig
+from swarmlab.sim.writers import check_proposal
 
 __all__ = [
+    "CommitModel",
     "ExecutorModel",
     "Heap",
+    "HeapProposer",
     "HeapTimers",
     "InvariantBroken",
     "LogLine",
@@ -31,7 +38,11 @@ __all__ = [
     "WorldConfig",
     "check_commit",
     "check_converged",
+    "check_proposal",
     "load_scenario",
+    "play_scenario",
+    "recipe",
     "run_scenario",
     "running_by_node",
+    "unrest",
 ]

@@ -1,6 +1,8 @@
 """What must hold at every moment of every run, checked from outside the code that it judges."""
 
-from collections.abc import Iterator
+import re
+from collections import Counter
+from collections.abc import Iterator, Mapping
 
 from swarmlab.api import (
     Availability,
@@ -9,16 +11,17 @@ from swarmlab.api import (
     Node,
     NodeId,
     NodeState,
+    Placement,
+    PublishMode,
     Resources,
+    RestartCondition,
+    RestartPolicy,
     Service,
     Task,
     TaskState,
 )
+from swarmlab.sim.broken import InvariantBroken
 from swarmlab.store import Committed, Snapshot
-
-
-class InvariantBroken(AssertionError):
-    """A run did what no cluster may do; the message says what, with ids and version."""
 
 
 def check_commit(event: Committed) -> None:
@@ -28,38 +31,76 @@ def check_commit(event: Committed) -> None:
         InvariantBroken: With all that is wrong.
     """
     wrong = [text for change in event.changes if isinstance(change.object, Task) for text in _task(change, event.view)]
-    placed = sorted({node for node in map(_placed_on, event.changes) if node is not None})
-    for node_id in placed:
-        wrong += _overcommit(node_id, event.view)
+    placed = [task for task in map(_placed, event.changes) if task is not None]
+    for node_id in sorted({task.node_id for task in placed}):
+        wrong += [*_overcommit(node_id, event.view), *_contested(node_id, event.view)]
+    wrong += [text for task in placed for text in _crowded(task, event.view)]
     if wrong:
         raise InvariantBroken(f"at version {event.view.version}: " + "; ".join(wrong))
 
 
-def check_converged(view: Snapshot, unplaceable: dict[str, int] | None = None) -> None:
-    """Look at a cluster that was left alone for long enough: each replicated service runs what it should.
+def check_converged(view: Snapshot, unplaceable: Mapping[str, int] | None = None) -> None:
+    """Look at a cluster that was left alone for long enough: each service runs what it should.
 
-    `unplaceable` says how many tasks of a service have no room, by name.
+    `unplaceable` says how many tasks of a replicated service have no room, by name.
 
     Raises:
         InvariantBroken: With all that is wrong.
     """
-    wrong = []
-    for service in view.services():
-        if service.spec.replicated is None:
-            continue
-        name = service.spec.annotations.name
-        wanted = service.spec.replicated.replicas - (unplaceable or {}).get(name, 0)
-        running = [task for task in view.tasks_of(service.id) if runs(task)]
-        slots = {task.slot for task in running}
-        if len(running) != wanted or len(slots) != wanted:
-            wrong.append(f"service {name}: {len(running)} tasks in {len(slots)} slots run, wanted {wanted}")
-        wrong += [
-            f"task {task.id} of {name} runs on node {task.node_id}, which is {reason}"
-            for task in running
-            if (reason := _unfit(view.node(task.node_id)))
-        ]
+    wrong = list(unconverged(view, unplaceable))
     if wrong:
         raise InvariantBroken("; ".join(wrong))
+
+
+def unconverged(view: Snapshot, unplaceable: Mapping[str, int] | None = None) -> Iterator[str]:
+    """What each service lacks or has too much of. A service whose tasks may end for good lacks nothing."""
+    for service in view.services():
+        name, spec = service.spec.annotations.name, service.spec
+        tasks = view.tasks_of(service.id)
+        running = [task for task in tasks if runs(task)]
+        if spec.replicated is not None:
+            wanted = spec.replicated.replicas - (unplaceable or {}).get(name, 0)
+            slots = len({task.slot for task in running})
+            if not (len(running) == slots == wanted or (_may_end(service) and len(running) == slots <= wanted)):
+                yield f"service {name}: {len(running)} tasks in {slots} slots run, wanted {wanted}"
+        elif spec.global_ is not None:
+            nodes = sorted(task.node_id for task in running)
+            eligible = [node.id for node in view.nodes() if schedulable(node) and suits(spec.task.placement, node)]
+            if not (nodes == eligible or (_may_end(service) and set(nodes) <= set(eligible))):
+                yield f"service {name} runs on {nodes}, wanted once on each of {eligible}"
+        elif spec.replicated_job is not None:
+            iteration = service.job_status.job_iteration if service.job_status is not None else None
+            done = {
+                task.slot
+                for task in tasks
+                if task.status.state == TaskState.COMPLETE and task.job_iteration == iteration
+            }
+            if len(done) != spec.replicated_job.total_completions and not _may_end(service):
+                yield f"job {name}: {len(done)} slots completed, wanted {spec.replicated_job.total_completions}"
+        for task in running:
+            node = view.node(task.node_id)
+            reason = _unfit(node) or ("" if node is None or suits(spec.task.placement, node) else "unsuitable")
+            if reason:
+                yield f"task {task.id} of {name} runs on node {task.node_id}, which is {reason}"
+
+
+def suits(placement: Placement | None, node: Node) -> bool:
+    """The node meets the constraints on its labels; others are not looked at."""
+    for constraint in placement.constraints if placement is not None else ():
+        key, operator, value = re.split(r"\s*(==|!=)\s*", constraint)
+        if key.startswith("node.labels."):
+            label = node.spec.annotations.labels.get(key.removeprefix("node.labels."), "")
+            if (label == value) is not (operator == "=="):
+                return False
+    return True
+
+
+def _may_end(service: Service) -> bool:
+    """Its tasks are not restarted without end."""
+    policy = service.spec.task.restart or RestartPolicy()
+    job = service.spec.replicated_job is not None
+    steady = (RestartCondition.ANY, RestartCondition.ON_FAILURE) if job else (RestartCondition.ANY,)
+    return policy.condition not in steady or policy.max_attempts > 0
 
 
 def runs(task: Task) -> bool:
@@ -98,13 +139,14 @@ def _task(change: Change, view: Snapshot) -> Iterator[str]:
         yield f"task {task.id} changed its service, slot or spec"
 
 
-def _placed_on(change: Change) -> NodeId | None:
+def _placed(change: Change) -> Task | None:
+    """The task that this change puts on a node."""
     task, old = change.object, change.old
     if not isinstance(task, Task) or not (old is None or isinstance(old, Task)):
         return None
     if task.status.state != TaskState.ASSIGNED:
         return None
-    return task.node_id if old is None or old.status.state < TaskState.ASSIGNED else None
+    return task if old is None or old.status.state < TaskState.ASSIGNED else None
 
 
 def _overcommit(node_id: NodeId, view: Snapshot) -> Iterator[str]:
@@ -129,6 +171,33 @@ def _overcommit(node_id: NodeId, view: Snapshot) -> Iterator[str]:
     ):
         if need > have:
             yield f"node {node_id} was given {need} {what} of {have}"
+
+
+def _contested(node_id: NodeId, view: Snapshot) -> Iterator[str]:
+    """Host ports that two tasks on the node have."""
+    ports: Counter[tuple[str, int]] = Counter()
+    for task in view.tasks_on(node_id):
+        if TaskState.ASSIGNED <= task.status.state <= TaskState.RUNNING and task.endpoint is not None:
+            ports.update(
+                (port.protocol.name.lower(), port.published_port)
+                for port in task.endpoint.ports
+                if port.publish_mode == PublishMode.HOST and port.published_port
+            )
+    for (protocol, number), count in sorted(ports.items()):
+        if count > 1:
+            yield f"node {node_id} has {count} tasks with host port {number}/{protocol}"
+
+
+def _crowded(placed: Task, view: Snapshot) -> Iterator[str]:
+    """Too many tasks of a service on the node of a new one."""
+    most = placed.spec.placement.max_replicas if placed.spec.placement is not None else 0
+    count = sum(
+        TaskState.ASSIGNED <= task.status.state <= TaskState.RUNNING and task.desired_state <= TaskState.COMPLETE
+        for task in view.tasks_on(placed.node_id)
+        if task.service_id == placed.service_id
+    )
+    if 0 < most < count:
+        yield f"node {placed.node_id} has {count} tasks of service {placed.service_id}, at most {most} may be there"
 
 
 def _kinds(resources: Resources) -> Iterator[str]:

@@ -146,6 +146,10 @@ class TaskEntry(Entry, frozen=True, kw_only=True):
             run_fails=self.run_fails,
         )
 
+    def calm(self, *, ends: bool) -> "TaskEntry":
+        """The same, but none fails, and it ends by itself only if it `ends`."""
+        return TaskEntry(prepare=self.prepare, start=self.start, stop=self.stop, run=self.run if ends else None)
+
 
 class ServiceEntry(Entry, frozen=True, kw_only=True):
     """A service."""
@@ -168,6 +172,11 @@ class ServiceEntry(Entry, frozen=True, kw_only=True):
     rollback: UpdateEntry | None = None
     #: How the tasks of this image behave, where they differ from the others.
     tasks: TaskEntry | None = None
+
+    @property
+    def is_job(self) -> bool:
+        """Its tasks are meant to end."""
+        return self.mode.endswith("-job")
 
     def spec(self, name: str) -> ServiceSpec:
         """The spec of the service, under that name."""

@@ -83,6 +83,8 @@ class _Run:
 class SimExecutor:
     """Executes the agent's steps in the time of `plan`, which may be virtual or real.
 
+    `model` says of each task how it behaves; it is asked at each step.
+
     Tasks outlive the agent, as containers do, until `power_off`: a new agent on the same executor finds them again.
     """
 
@@ -91,7 +93,7 @@ class SimExecutor:
         clock: Callable[[], Instant],
         plan: Callable[[Instant, Callable[[], None]], Occurrence],
         rng: random.Random,
-        model: ExecutorModel,
+        model: Callable[[Task], TaskModel],
     ) -> None:
         self._clock = clock
         self._plan = plan
@@ -132,7 +134,7 @@ class SimExecutor:
     def execute(self, effect: Execute) -> None:
         """Take a step; `Executed` follows in its time."""
         assert effect.task_id not in self._in_hand, f"two operations in hand for task {effect.task_id}"
-        model = self._model.of(effect.task)
+        model = self._model(effect.task)
         match effect.operation:
             case Operation.PREPARE:
                 self._prepare(effect, model)

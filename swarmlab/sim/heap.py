@@ -51,15 +51,21 @@ class Heap:
 
     def run_until(self, when: Instant) -> None:
         """Let all happen that is due up to and with `when`, and make it that time."""
-        while self._queue and self._queue[0][0] <= when:
-            at, _, occurrence = heapq.heappop(self._queue)
-            action = occurrence.action
-            if action is None:
-                continue
-            self.now = at
-            self.steps += 1
-            action()
+        while (due := self.next_due()) is not None and due <= when:
+            self.step()
         self.now = max(self.now, when)
+
+    def step(self) -> bool:
+        """Let the next thing happen, and make it that time; False where nothing is planned."""
+        if self.next_due() is None:
+            return False
+        at, _, occurrence = heapq.heappop(self._queue)
+        action = occurrence.action
+        assert action is not None
+        self.now = max(self.now, at)
+        self.steps += 1
+        action()
+        return True
 
     def next_due(self) -> Instant | None:
         """When the next thing happens; None where nothing is planned."""

@@ -50,13 +50,22 @@ class Network:
         self,
         heap: Heap,
         rng: random.Random,
-        model: NetworkModel,
+        model: Callable[[], NetworkModel],
         *,
         to_manager: Callable[[str, Any, int], None],
         to_worker: Callable[[str, Any, int], None],
         broken: Callable[[str, str], None],
     ) -> None:
-        """`broken(node, end)` is called when that end, "manager" or "worker", notices that its connection is gone."""
+        """Join both ends.
+
+        Args:
+            heap: Time.
+            rng: Chance of this wire alone.
+            model: Asked for each message.
+            to_manager: Takes (node, message, call).
+            to_worker: The same.
+            broken: Called with (node, end) when that end, "manager" or "worker", notices that its connection is gone.
+        """
         self._heap = heap
         self._rng = rng
         self._model = model
@@ -76,10 +85,10 @@ class Network:
         if link.cut or link.held[sender] != link.life:
             self._lose(link, sender)
             return
-        if happens(self._rng, self._model.breaks):
+        if happens(self._rng, self._model().breaks):
             self.break_connection(node)
             return
-        arrival = after(self._heap.now, self._model.delay.draw(self._rng))
+        arrival = after(self._heap.now, self._model().delay.draw(self._rng))
         arrival = max(arrival, link.last_arrival.get(end, arrival))
         link.last_arrival[end] = arrival
         life = link.life
@@ -108,7 +117,7 @@ class Network:
         link = self.link(node)
         self.silence(node)
         if not link.cut:
-            self._notice_at(link, "manager", after(self._heap.now, self._model.delay.draw(self._rng)))
+            self._notice_at(link, "manager", after(self._heap.now, self._model().delay.draw(self._rng)))
 
     def silence(self, node: str) -> None:
         """The worker's machine loses power: nobody is told."""
@@ -141,7 +150,8 @@ class Network:
         """A message of `sender` gets nowhere. A peer that is there says so at once, otherwise it takes a while."""
         link.lost = link.lost or link.cut
         reached = link.up and not link.cut
-        span = (self._model.delay if reached else self._model.notice).draw(self._rng)
+        model = self._model()
+        span = (model.delay if reached else model.notice).draw(self._rng)
         self._notice_at(link, sender, after(self._heap.now, span))
 
     def _notice_at(self, link: Link, end: str, at: Instant) -> None:

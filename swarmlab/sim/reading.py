@@ -21,8 +21,8 @@ _Check = tuple[str, Callable[[], object]]
 
 #: Actions whose value is, or whose keys are, names of nodes or of services that exist at some time.
 _OF_NODES = (
-    *("stop", "start", "kill", "revive", "partition", "heal", "drain", "pause", "activate", "remove_node", "flap"),
-    *("label", "memory"),
+    *("stop", "start", "kill", "revive", "partition", "heal", "drain", "pause", "activate", "remove_node"),
+    *("flap", "hang_up", "label", "memory"),
 )
 _OF_SERVICES = ("update", "scale", "rollback", "remove")
 
@@ -80,6 +80,9 @@ def _checks(scenario: Scenario) -> Iterator[_Check]:
     yield "history", partial(_wanted, scenario.history >= 0, f"{scenario.history}, wanted 0 or more")
     yield "delay", partial(Spread.parse, scenario.delay)
     yield "breaks", partial(_wanted, 0 <= scenario.breaks <= 1, f"{scenario.breaks}, wanted a probability, 0 to 1")
+    yield "commit-delay", partial(Spread.parse, scenario.commit_delay)
+    drops = scenario.commit_drops
+    yield "commit-drops", partial(_wanted, 0 <= drops <= 1, f"{drops}, wanted a probability, 0 to 1")
     yield "tasks", scenario.tasks.model
     nodes: list[str] = []
     for place, node in _nodes(scenario):
@@ -143,6 +146,8 @@ def _event(scenario: Scenario, event: EventEntry, nodes: list[str], services: se
     if event.flap is not None:
         yield ".times", partial(_wanted, event.times >= 1, f"{event.times}, wanted 1 or more")
         yield ".every", lambda: _wanted(_span(event.every) > 0, f"{event.every!r}, wanted more than 0")
+    if event.restart_manager is not None:
+        yield ".restart-manager", partial(_span, event.restart_manager)
     for name, size in (event.memory or {}).items():
         yield f".memory.{name}", partial(parse_bytes, size)
     if event.expect is not None:

@@ -4,7 +4,7 @@ A scenario is YAML. Its keys are the fields of `Scenario`, with `-` for `_`; spa
 as "512MiB", CPUs decimal numbers.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 from msgspec import field
 
@@ -13,6 +13,7 @@ from swarmlab.sim.chance import Spread
 from swarmlab.sim.entries import Entry, NodeEntry, ServiceEntry, TaskEntry
 from swarmlab.sim.executor import ExecutorModel
 from swarmlab.sim.network import NetworkModel
+from swarmlab.sim.proposer import CommitModel
 
 
 class Expectation(Entry, frozen=True, kw_only=True):
@@ -41,6 +42,8 @@ class Expectation(Entry, frozen=True, kw_only=True):
     moves_at_most: int | None = None
     #: Tasks that stopped running since the last `mark`, moved ones and those of lost nodes left out.
     restarts: int | None = None
+    #: Every service runs what it should, every node what the store says, and nothing was committed for a minute.
+    at_rest: bool | None = None
 
 
 class EventEntry(Entry, frozen=True, kw_only=True):
@@ -55,6 +58,10 @@ class EventEntry(Entry, frozen=True, kw_only=True):
     join: NodeEntry | None = None
     partition: str | None = None
     heal: str | None = None
+    #: The connection of that node breaks; both ends notice.
+    hang_up: str | None = None
+    #: The manager's process ends, and starts again after that span.
+    restart_manager: str | None = None
     drain: str | None = None
     pause: str | None = None
     activate: str | None = None
@@ -71,6 +78,8 @@ class EventEntry(Entry, frozen=True, kw_only=True):
     remove: str | None = None
     #: From here on restarts are counted anew.
     mark: str | None = None
+    #: From here on nothing fails by chance: no wire, no commit, no task; and only tasks of jobs end by themselves.
+    calm: str | None = None
     expect: Expectation | None = None
     #: Stop and start that node `times` times, `every` so often.
     flap: str | None = None
@@ -103,21 +112,44 @@ class Scenario(Entry, frozen=True, kw_only=True):
     history: int = 5
     delay: str = "1ms~0.3"
     breaks: float = 0.0
+    commit_delay: str = "0s"
+    commit_drops: float = 0.0
     tasks: TaskEntry = TaskEntry()
+    #: An event that the cluster refuses, or that comes while the manager is down, is passed over.
+    lenient: bool = False
 
     def network(self) -> NetworkModel:
         """The model of its wire."""
         return NetworkModel(delay=Spread.parse(self.delay), breaks=self.breaks, notice=Spread(median=seconds(15)))
 
+    def commits(self) -> CommitModel:
+        """The model of how changes become final."""
+        return CommitModel(delay=Spread.parse(self.commit_delay), drops=self.commit_drops)
+
     def executor(self) -> ExecutorModel:
         """The models of its tasks, those of services deployed later included."""
-        entries = list(self.services.items())
-        for event in self.events:
-            entries += [*(event.deploy or {}).items(), *(event.update or {}).items()]
         return ExecutorModel(
             default=self.tasks.model(),
-            versions={(name, entry.image): entry.tasks.model() for name, entry in entries if entry.tasks is not None},
+            versions={
+                (name, entry.image): entry.tasks.model() for name, entry in self._entries() if entry.tasks is not None
+            },
         )
+
+    def calm_executor(self) -> ExecutorModel:
+        """The same tasks, of which none fails, and none ends but those of jobs."""
+        return ExecutorModel(
+            default=self.tasks.calm(ends=False).model(),
+            versions={
+                (name, entry.image): (entry.tasks or self.tasks).calm(ends=entry.is_job).model()
+                for name, entry in self._entries()
+            },
+        )
+
+    def _entries(self) -> Iterator[tuple[str, ServiceEntry]]:
+        yield from self.services.items()
+        for event in self.events:
+            yield from (event.deploy or {}).items()
+            yield from (event.update or {}).items()
 
 
 def availability(word: str) -> Availability:

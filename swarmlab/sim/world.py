@@ -13,6 +13,7 @@ from swarmlab.api import (
     NodeDescription,
     NodeId,
     NotFound,
+    NotLeader,
     Precondition,
     TaskId,
     Value,
@@ -33,10 +34,13 @@ from swarmlab.node import (
 )
 from swarmlab.node.manager import Request
 from swarmlab.plugin import Host
+from swarmlab.sim.checkers import check_commit
 from swarmlab.sim.executor import ExecutorModel, SimExecutor
 from swarmlab.sim.heap import Heap, HeapTimers
 from swarmlab.sim.network import Network, NetworkModel
-from swarmlab.store import CommitAtOnce, Snapshot
+from swarmlab.sim.proposer import CommitModel, HeapProposer
+from swarmlab.sim.writers import check_proposal
+from swarmlab.store import EMPTY, CommitAtOnce, Committed, Proposer, Snapshot
 
 T = TypeVar("T")
 
@@ -49,8 +53,10 @@ class WorldConfig(Value, frozen=True, kw_only=True):
     history: int = 5
     debounce: Duration = Duration(50_000_000)
     settle: Duration = seconds(1)
+    #: These three are how it begins; `World.models` may be changed at any time.
     network: NetworkModel = NetworkModel()
     tasks: ExecutorModel = ExecutorModel()
+    commits: CommitModel = CommitModel()
 
 
 class LogLine(Value, frozen=True, kw_only=True):
@@ -66,6 +72,15 @@ class LogLine(Value, frozen=True, kw_only=True):
         return msgspec.json.encode(
             {"at": self.at, "component": self.component, "event": self.event, **self.fields}, order="deterministic"
         )
+
+
+class Models:
+    """How wire, tasks and commits behave now."""
+
+    def __init__(self, network: NetworkModel, tasks: ExecutorModel, commits: CommitModel) -> None:
+        self.network = network
+        self.tasks = tasks
+        self.commits = commits
 
 
 class SimWorker:
@@ -86,33 +101,32 @@ class World:
 
     def __init__(self, config: WorldConfig, host: Host) -> None:
         self.config = config
+        self.host = host
         self.heap = Heap()
         self.log: list[LogLine] = []
+        self.last_commit = self.heap.now
+        self.models = Models(config.network, config.tasks, config.commits)
         self._by_name: dict[str, SimWorker] = {}
         self._by_id: dict[str, SimWorker] = {}
+        self._followers: list[Callable[[Committed], None]] = [check_commit]
         self.network = Network(
             self.heap,
             self._rng("network"),
-            config.network,
+            lambda: self.models.network,
             to_manager=self._manager_receives,
             to_worker=self._worker_receives,
             broken=self._connection_broke,
         )
-        self.manager = Manager(
-            ManagerConfig(seed=config.seed, debounce=config.debounce, settle=config.settle),
-            host,
-            Ports(
-                clock=self.heap.clock,
-                timers=lambda fire: HeapTimers(self.heap, fire),
-                send=lambda to, message, call: self.network.send(to, "worker", message, call),
-                record=self._record,
-            ),
-            CommitAtOnce(),
-        )
+        self.manager = self._new_manager(EMPTY)
+        self._manager_is_up = True
         self.cluster_id: ClusterId = self.request(
             lambda view, ids, _: found_cluster(view, ids, heartbeat=config.heartbeat, history=config.history)
         )
         self.manager.lead()
+
+    def follow(self, hear: Callable[[Committed], None]) -> None:
+        """Have `hear` called with every commit from now on, under whichever manager. One that raises ends the run."""
+        self._followers.append(hear)
 
     @property
     def view(self) -> Snapshot:
@@ -140,13 +154,37 @@ class World:
         return self._by_name[name]
 
     def request(self, request: Request[T]) -> T:
-        """Have the manager commit what a client asks for; its answer. Raises what the client would get."""
+        """Have the manager commit what a client asks for; its answer, after as long as that takes.
+
+        Raises what the client would get, `NotLeader` while the manager is down.
+        """
+        if not self._manager_is_up:
+            raise NotLeader
         answers: list[tuple[T | None, Exception | None]] = []
         self.manager.mutate(request, lambda answer, error: answers.append((answer, error)))
+        while not answers:
+            assert self.heap.step(), "a request is not answered, and nothing more will happen"
         [(answer, error)] = answers
         if error is not None:
             raise error
         return cast(T, answer)
+
+    def stop_manager(self) -> None:
+        """The manager's process ends: what is committed stays, all else is lost, connections too."""
+        assert self._manager_is_up, "the manager is down already"
+        self._manager_is_up = False
+        self.manager.resign()
+        self._manager_timers.close()
+        self.manager.store.close()
+        for worker in self.workers:
+            self.network.break_connection(worker.node_id)
+
+    def start_manager(self) -> None:
+        """A new manager takes over what the last one committed."""
+        assert not self._manager_is_up, "the manager runs already"
+        self.manager = self._new_manager(self.manager.view)
+        self._manager_is_up = True
+        self.manager.lead()
 
     def run_for(self, span: Duration) -> None:
         """Let that much time pass."""
@@ -157,7 +195,7 @@ class World:
         assert name not in self._by_name, f"two workers named {name}"
         node_id = self.request(lambda view, ids, _: admit_worker(view, name, ids))
         rng = self._rng(f"executor/{name}")
-        executor = SimExecutor(self.heap.clock, self.heap.at, rng, self.config.tasks)
+        executor = SimExecutor(self.heap.clock, self.heap.at, rng, lambda task: self.models.tasks.of(task))
         worker = SimWorker(name, node_id, description, executor)
         self._by_name[name] = self._by_id[node_id] = worker
         self.start_worker(name)
@@ -219,6 +257,38 @@ class World:
         """The machine changes (memory, labels of its engine); its agent finds out when it next looks."""
         self.worker(name).description = description
 
+    def _new_manager(self, snapshot: Snapshot) -> Manager:
+        config = self.config
+
+        def timers(fire: Callable[[str, str], None]) -> HeapTimers:
+            self._manager_timers = HeapTimers(self.heap, fire)
+            return self._manager_timers
+
+        proposer: Proposer = CommitAtOnce()
+        if config.commits != CommitModel():
+            rng = self._rng(f"proposer@{snapshot.version}")
+            proposer = HeapProposer(self.heap, rng, lambda: self.models.commits)
+        manager = Manager(
+            ManagerConfig(seed=config.seed, debounce=config.debounce, settle=config.settle),
+            self.host,
+            Ports(
+                clock=self.heap.clock,
+                timers=timers,
+                send=lambda to, message, call: self.network.send(to, "worker", message, call),
+                record=self._record,
+                proposing=check_proposal,
+            ),
+            proposer,
+            snapshot,
+        )
+        manager.store.watch(None, self._committed)
+        return manager
+
+    def _committed(self, event: Committed) -> None:
+        self.last_commit = self.heap.now
+        for follower in self._followers:
+            follower(event)
+
     def _rng(self, name: str) -> random.Random:
         return derived_rng(self.config.seed, name)
 
@@ -226,6 +296,9 @@ class World:
         self.log.append(LogLine(at=self.elapsed, component=component, event=event, fields=fields))
 
     def _manager_receives(self, node: str, message: Any, call: int) -> None:
+        if not self._manager_is_up:
+            self.network.break_connection(node)
+            return
         self.manager.receive(node, message, call)
 
     def _worker_receives(self, node: str, message: Any, call: int) -> None:

@@ -19,7 +19,7 @@ class Wire:
         self.network = Network(
             self.heap,
             random.Random(seed),
-            model,
+            lambda: model,
             to_manager=lambda node, message, call: self._note(f"{node} -> manager: {message} #{call}"),
             to_worker=lambda node, message, call: self._note(f"manager -> {node}: {message} #{call}"),
             broken=lambda node, end: self._note(f"{node}: the {end} notices"),

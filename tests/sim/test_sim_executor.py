@@ -29,7 +29,7 @@ class Node:
 
     def __init__(self, model: TaskModel = STEADY, seed: int = 1) -> None:
         self.heap = Heap()
-        self.executor = SimExecutor(self.heap.clock, self.heap.at, random.Random(seed), ExecutorModel(default=model))
+        self.executor = SimExecutor(self.heap.clock, self.heap.at, random.Random(seed), ExecutorModel(default=model).of)
         self.told: list[str] = []
         self.answers: list[Executed] = []
         self.executor.connect(self._hear)
