@@ -217,10 +217,13 @@ class TaskFiles:
                 self._make_root()
                 if self._claim < 0:
                     self._claim = os.open(self.root, os.O_RDONLY | os.O_DIRECTORY)
-                    fcntl.flock(self._claim, fcntl.LOCK_EX)
+                    fcntl.flock(self._claim, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 for path in sorted(self.root.parent.glob(self.root.name.partition("-")[0] + "-*")):
                     with contextlib.suppress(BlockingIOError, FileNotFoundError), _locked(path, fcntl.LOCK_NB):
                         shutil.rmtree(path)
+        except BlockingIOError as error:
+            self.release()
+            raise ExecutorError(f"{self.root} is held by another worker: this node runs already") from error
         except OSError as error:
             raise ExecutorError(f"cannot use {self.root}: {error}") from error
 

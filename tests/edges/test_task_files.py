@@ -163,6 +163,8 @@ def test_what_nobody_holds_any_more_is_deleted_by_the_next_of_its_kind(tmp_path:
     killed.release()  # as its end does, however it comes
     newcomer = TaskFiles(tmp_path / "process-c3-n3")
     newcomer.claim()
+    with pytest.raises(ExecutorError, match="process-c3-n3 is held by another worker: this node runs already"):
+        TaskFiles(newcomer.root).claim()
     newcomer.keep([])
     newcomer.claim()
     assert sorted(path.name for path in tmp_path.iterdir()) == ["docker-c2-n2", "process-c1-n1", "process-c3-n3"]

@@ -324,7 +324,7 @@ async def test_a_killed_worker_leaves_nothing_that_its_next_life_does_not_end(
         sys.executable,
         str(Path(__file__).parent / "worker_for_kill.py"),
         str(base),
-        node.node,
+        f"{node.node}killed",
         *(line.replace("%s", place) for line in lines),
         stdout=asyncio.subprocess.PIPE,
     )
@@ -339,7 +339,7 @@ async def test_a_killed_worker_leaves_nothing_that_its_next_life_does_not_end(
     await until(lambda: content(Path(f"/proc/{pids['bare']}/comm")) == "sleep\n")
     assert all(living(pid) for pid in pids.values())
 
-    executor = ProcessExecutor(base, node.facts, LiveClock())
+    executor = ProcessExecutor(base, replace(node.facts, node_id=NodeId(f"{node.node}killed")), LiveClock())
     await executor.adopt([TaskId("plain")])
     assert [name for name, pid in pids.items() if living(pid)] == []
     assert living(stranger)
