@@ -126,11 +126,6 @@ class JobsOrchestrator(Keeper):
             return Tended((Create(task),))
         return tended
 
-    def _hear_vacant(self, key: SlotKey) -> None:
-        if key.service in self._books:
-            self._books[key.service].stale.add(key.number)
-            self._services.add(key.service)
-
 
 class Standing(Enum):
     """What a slot of a replicated job is to it."""

@@ -9,7 +9,6 @@ from swarmlab.api import (
     ChangeKind,
     Create,
     Instant,
-    InvalidSpec,
     Mode,
     Node,
     Service,
@@ -19,7 +18,6 @@ from swarmlab.api import (
     TaskState,
     Update,
     UpdateState,
-    mode_of,
 )
 from swarmlab.component import Effect, Event, Proposed, Record, TimerFired
 from swarmlab.manager.orchestrator.charge import Charge, Charges
@@ -30,6 +28,7 @@ from swarmlab.manager.orchestrator.slots import (
     is_displaced,
     is_live,
     is_over,
+    mode_if_any,
     node_is_lost,
     node_keeps_tasks,
     slot_of,
@@ -112,7 +111,7 @@ class Keeper(ABC):
 
     def _begin_term(self) -> None:
         for service in self._view.services():
-            mode = _mode(service)
+            mode = mode_if_any(service)
             if mode in self.modes:
                 self._own[service.id] = mode
                 self._services.add(service.id)
@@ -206,7 +205,7 @@ class Keeper(ABC):
             if self._own.pop(service.id, None) is not None:
                 self._forget(service.id)
             return
-        mode = _mode(service)
+        mode = mode_if_any(service)
         if mode not in self.modes:
             return
         self._own[service.id] = mode
@@ -431,11 +430,3 @@ def _is_asked_anew(service: Service, old: Service) -> bool:
 
 def _is_rollback(service: Service) -> bool:
     return service.update_status is not None and service.update_status.state == UpdateState.ROLLBACK_STARTED
-
-
-def _mode(service: Service) -> Mode | None:
-    """The service's mode; None where its spec has none, or more than one."""
-    try:
-        return mode_of(service.spec)
-    except InvalidSpec:
-        return None

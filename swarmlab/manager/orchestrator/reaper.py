@@ -13,9 +13,7 @@ from swarmlab.api import (
     Delete,
     Duration,
     Instant,
-    InvalidSpec,
     Node,
-    NodeId,
     Service,
     ServiceId,
     Task,
@@ -24,14 +22,13 @@ from swarmlab.api import (
     Update,
     Version,
     after,
-    mode_of,
     restart_policy,
     task_history_limit,
 )
 from swarmlab.component import Effect, Event, Proposed, Record, SetTimer, TimerFired
 from swarmlab.manager.orchestrator.blueprint import raised
 from swarmlab.manager.orchestrator.desk import RETRY, Desk, Entry
-from swarmlab.manager.orchestrator.slots import SlotKey, is_live, is_over, slot_of, tasks_at
+from swarmlab.manager.orchestrator.slots import SlotKey, is_live, is_over, mode_if_any, slot_of, tasks_at
 from swarmlab.manager.orchestrator.tending import last_served
 from swarmlab.store import EMPTY, Committed, Led
 
@@ -117,6 +114,9 @@ class TaskReaper:
             self._note_slot(task)
         elif is_over(task) and not is_over(old) and not is_live(task):
             self._note_slot(task)
+        elif old.desired_state == TaskState.READY != task.desired_state:
+            # It waits no more, so what it waited for is history now.
+            self._note_slot(task)
         if _is_disposable(task):
             self._doomed.add(task.id)
         if task.node_id and (old is None or task.node_id != old.node_id) and self._view.node(task.node_id) is None:
@@ -131,8 +131,9 @@ class TaskReaper:
 
     def _note_slot(self, task: Task) -> None:
         service = self._view.service(task.service_id)
-        if service is not None:
-            self._slots.add(_slot(task, service))
+        mode = mode_if_any(service) if service is not None else None
+        if mode is not None:
+            self._slots.add(slot_of(task, mode))
 
     # --- what is done about it
 
@@ -257,10 +258,3 @@ def _is_disposable(task: Task) -> bool:
     if task.desired_state == TaskState.REMOVE:
         return _cannot_run(task)
     return not task.service_id and task.status.state == TaskState.ORPHANED
-
-
-def _slot(task: Task, service: Service) -> SlotKey:
-    try:
-        return slot_of(task, mode_of(service.spec))
-    except InvalidSpec:
-        return SlotKey(task.service_id, task.slot, NodeId(""))

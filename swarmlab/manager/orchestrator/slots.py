@@ -6,6 +6,7 @@ from typing import NamedTuple
 from swarmlab.api import (
     Availability,
     Instant,
+    InvalidSpec,
     Mode,
     Node,
     NodeId,
@@ -95,6 +96,9 @@ def newest(tasks: Sequence[Task]) -> Task | None:
     return max(tasks, key=age, default=None)
 
 
-def service_mode(service: Service) -> Mode:
-    """The service's mode; specs were checked when they came."""
-    return mode_of(service.spec)
+def mode_if_any(service: Service) -> Mode | None:
+    """The service's mode; None where its spec has none, or more than one."""
+    try:
+        return mode_of(service.spec)
+    except InvalidSpec:
+        return None

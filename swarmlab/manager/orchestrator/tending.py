@@ -190,9 +190,9 @@ def _tend_move(new: Task, old: Task, slot: Sequence[Task], charge: Charge) -> Te
         records = (ended(outcome, new, old, now, why),)
         return Tended(tuple(Update(raised(task, state)) for task, state in stopped), records)
 
-    if is_over(new):
+    if is_over(new) and new.status.state != TaskState.ORPHANED:
         return end(MOVE_FAILED, [(new, TaskState.REMOVE)], _why_over(new))
-    if is_displaced(view, new):
+    if is_over(new) or is_displaced(view, new):
         return end(MOVE_FAILED, [(new, TaskState.REMOVE)], "the target node was lost")
     if is_over(old) or is_displaced(view, old):
         stopped = [(old, TaskState.SHUTDOWN)]

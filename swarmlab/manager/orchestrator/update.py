@@ -35,7 +35,6 @@ from swarmlab.api import (
     parse_duration,
 )
 from swarmlab.manager.orchestrator.charge import Charge
-from swarmlab.manager.orchestrator.moves import is_move
 from swarmlab.manager.orchestrator.restart import ended_by_itself
 from swarmlab.manager.orchestrator.slots import SlotKey, created_at, ended_at, is_live, is_over
 
@@ -137,7 +136,7 @@ class Rollout:
         version = charge.service.spec_version
         for key in sorted(slots):
             tasks = slots[key]
-            mine = [t for t in tasks if t.spec_version == version and created_at(t) >= start and not is_move(t)]
+            mine = [t for t in tasks if t.spec_version == version and created_at(t) >= start]
             if not mine or all(task.spec_version == version for task in tasks):
                 continue
             self._slots.add(key)
@@ -166,7 +165,7 @@ class Rollout:
         return task.id in self._made and (task.status.state >= TaskState.RUNNING or not is_live(task))
 
     def hear(self, key: SlotKey, task: Task, old: Task | None, slot: Sequence[Task], now: Instant) -> None:
-        """Learn from a commit.
+        """Learn from a change that concerns it.
 
         Args:
             key: The slot of the task.
@@ -177,7 +176,7 @@ class Rollout:
         """
         if old is None:
             self._hear_new(key, task, slot)
-        elif task.id in self._made:
+        else:
             self._hear_made(key, task, old, slot, now)
 
     def hear_gone(self, key: SlotKey, task: Task, slot: Sequence[Task]) -> None:
@@ -186,8 +185,6 @@ class Rollout:
             self._follow(key, slot)
 
     def _hear_new(self, key: SlotKey, task: Task, slot: Sequence[Task]) -> None:
-        if is_move(task):
-            return
         if key in self._waiting:
             del self._waiting[key]
             self._begin(key, task)
@@ -215,7 +212,7 @@ class Rollout:
         task = self._active[key]
         if any(other.id == task and is_live(other) for other in slot):
             return
-        heir = next((other for other in reversed(slot) if is_live(other) and not is_move(other)), None)
+        heir = next((other for other in reversed(slot) if is_live(other)), None)
         del self._active[key]
         if heir is not None and heir.status.state < TaskState.RUNNING:
             self._made.pop(task, None)

@@ -146,6 +146,8 @@ class World:
         #: Tasks that do not stop when told to.
         self.stubborn: set[str] = set()
         self.checks = True
+        #: Nobody leads: commits are not told to the orchestrators.
+        self.deaf = False
         self._events: list[tuple[Instant, int, Callable[[], None]]] = []
         self._count = 0
         self._timers: dict[tuple[str, str], int] = {}
@@ -154,7 +156,7 @@ class World:
         self._writers: dict[int, str] = {}
         self._writer = "user"
         self._ids = 0
-        #: When each task reached its present state.
+        #: When each task reached its present state, or was wanted in its present one.
         self._since: dict[str, Instant] = {}
         self.store = Store(CommitAtOnce(), lambda: self.now, EMPTY, on_commit=self._committed)
         self.seed = seed
@@ -195,7 +197,7 @@ class World:
         self._timers.clear()
         self._assembly = self._new_assembly()
         self._assembly.broadcast(Led(self.store.view))
-        self._stir()
+        self.stir()
 
     def _propose(self, source: str, effect: Propose) -> None:
         assembly = self._assembly
@@ -387,14 +389,16 @@ class World:
         for change in event.changes:
             if isinstance(change.object, Task):
                 old = change.old
-                if not isinstance(old, Task) or old.status.state != change.object.status.state:
+                if not isinstance(old, Task) or _step(old) != _step(change.object):
                     self._since[change.object.id] = self.now
                 if self.checks:
                     self._check(change, change.object, event.view)
-        self._assembly.broadcast(event)
-        self._stir()
+        if not self.deaf:
+            self._assembly.broadcast(event)
+        self.stir()
 
-    def _stir(self) -> None:
+    def stir(self) -> None:
+        """Have the model look at the tasks soon."""
         if not self._stirring:
             self._stirring = True
             self.at(after(self.now, LATENCY), self._move_on)
@@ -548,6 +552,10 @@ class World:
             slot = [other for other in slot if other.job_iteration == task.job_iteration]
         if len(slot) > 2:
             raise Broken(f"{len(slot)} live tasks in slot {task.slot} of {service.id}: {[t.id for t in slot]}")
+
+
+def _step(task: Task) -> tuple[TaskState, TaskState]:
+    return task.status.state, task.desired_state
 
 
 def image_of(task: Task) -> str:

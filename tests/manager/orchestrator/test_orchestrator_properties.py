@@ -1,7 +1,7 @@
-"""From any state that can be reached the orchestrators come to what is wanted, and on the way nothing forbidden happens.
+"""From any state that can be reached the orchestrators come to what is wanted, by permitted steps alone.
 
-The world checks each commit. Here random things happen to it, then all causes of trouble end, and after a while there must
-be exactly the tasks that are wanted.
+The world checks each commit. Here random things happen to it, then all causes of trouble end, and after a while there
+must be exactly the tasks that are wanted.
 """
 
 import os
@@ -10,7 +10,7 @@ from typing import Any
 import hypothesis.strategies as st
 from hypothesis import HealthCheck, Phase, given, settings
 from msgspec.structs import replace
-from orchestrator_world import LIVE, START, World, a_spec, image_of
+from orchestrator_world import LIVE, World, a_spec, image_of
 
 from swarmlab.api import (
     SECOND,
@@ -19,7 +19,6 @@ from swarmlab.api import (
     Duration,
     FailureAction,
     NodeId,
-    NodeState,
     ReplicatedService,
     RestartCondition,
     RestartPolicy,
@@ -126,7 +125,7 @@ def a_world(history: int) -> World:
 def happen(world: World, event: tuple[Any, ...]) -> None:
     """One event; what does not fit the state of the world does nothing."""
     kind, *arguments = event
-    services = [service for service in world.view.services()]
+    services = world.view.services()
     nodes = world.view.nodes()
     match kind:
         case "create" if len(services) < 4:
@@ -314,5 +313,3 @@ def test_orchestrators_converge_from_any_reachable_state(history: int, happening
     version = world.view.version
     world.run(3000)
     assert world.view.version == version, "it changes things without end"
-    assert world.now > START
-    assert NodeState.READY
