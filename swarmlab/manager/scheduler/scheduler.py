@@ -24,7 +24,7 @@ from swarmlab.api import (
 )
 from swarmlab.component import CancelTimer, Effect, Event, Propose, Proposed, Record, SetTimer, TimerFired
 from swarmlab.manager.scheduler.columns import Faulty
-from swarmlab.manager.scheduler.demand import on_node
+from swarmlab.manager.scheduler.demand import active, on_node
 from swarmlab.manager.scheduler.explain import explanation
 from swarmlab.manager.scheduler.journal import Journal
 from swarmlab.manager.scheduler.round import Round
@@ -131,7 +131,10 @@ class Scheduler:
                 return was is None or was.status.state != TaskState.PENDING or not _equal_but_status(was, new)
             if was is not None and was.status.state == TaskState.PENDING:
                 self._waiting.forget(new.id)
-            return was is not None and on_node(was) and not on_node(new)
+            if was is None or not on_node(was):
+                return False
+            # One that is told to stop keeps its resources, but makes room under a limit of replicas.
+            return not on_node(new) or (active(was) and not active(new))
         return isinstance(new, Node | Volume) or (isinstance(new, Service) and change.kind is not ChangeKind.CREATED)
 
     def _wait(self, now: Instant) -> Sequence[Effect]:

@@ -1,0 +1,310 @@
+"""Nodes, services and tasks in a few words, and a scheduler alone with a store."""
+
+import random
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from msgspec.structs import replace
+
+from swarmlab.api import (
+    Action,
+    Annotations,
+    Availability,
+    Change,
+    Changes,
+    ContainerSpec,
+    Create,
+    Delete,
+    Driver,
+    Duration,
+    Endpoint,
+    EngineDescription,
+    GenericResource,
+    GlobalService,
+    Instant,
+    Mount,
+    Node,
+    NodeDescription,
+    NodeId,
+    NodeSpec,
+    NodeState,
+    NodeStatus,
+    Placement,
+    PlacementPreference,
+    Platform,
+    PluginDescription,
+    PortConfig,
+    PublishMode,
+    ReplicatedService,
+    ResourceRequirements,
+    Resources,
+    Service,
+    ServiceId,
+    ServiceSpec,
+    SpreadOver,
+    StoreObject,
+    Task,
+    TaskId,
+    TaskSpec,
+    TaskState,
+    TaskStatus,
+    Update,
+    Version,
+    parse_generic_resources,
+)
+from swarmlab.component import (
+    Assembly,
+    CancelTimer,
+    Effect,
+    Propose,
+    Proposed,
+    Record,
+    SetTimer,
+    TimerFired,
+)
+from swarmlab.manager.scheduler import ClusterColumns, Scheduler
+from swarmlab.manager.scheduler.view import View
+from swarmlab.plugin import Host
+from swarmlab.store import CommitAtOnce, Committed, Led, Outcome, Proposer, Snapshot, Store
+
+START = Instant(1_000_000_000_000_000_000)
+CPU = 10**9
+MIB = 2**20
+
+
+def a_node(
+    name: str,
+    *,
+    cpus: float = 4,
+    memory: int = 4096 * MIB,
+    generic: str = "",
+    labels: Mapping[str, str] | None = None,
+    engine: Mapping[str, str] | None = None,
+    state: NodeState = NodeState.READY,
+    availability: Availability = Availability.ACTIVE,
+    platform: Platform | None = Platform("x86_64", "linux"),  # noqa: B008 - immutable
+    plugins: Sequence[tuple[str, str]] | None = None,
+    hostname: str = "",
+    address: str = "",
+    **more: Any,
+) -> Node:
+    """A node that takes tasks, unless told otherwise. `plugins` None: nothing is known of its engine."""
+    resources = Resources(int(cpus * CPU), memory, parse_generic_resources(generic) if generic else ())
+    known = plugins is not None or engine is not None
+    about = EngineDescription(
+        labels=dict(engine or {}), plugins=tuple(PluginDescription(kind, called) for kind, called in plugins or ())
+    )
+    return Node(
+        id=NodeId(name),
+        spec=NodeSpec(annotations=Annotations(labels=dict(labels or {})), availability=availability),
+        status=NodeStatus(state=state, addr=address),
+        description=NodeDescription(
+            hostname=hostname or f"host-{name}", resources=resources, platform=platform, engine=about if known else None
+        ),
+        **more,
+    )
+
+
+def a_spec(
+    *,
+    cpus: float = 0,
+    memory: int = 0,
+    generic: str = "",
+    constraints: Sequence[str] = (),
+    preferences: Sequence[str] = (),
+    platforms: Sequence[Platform] = (),
+    max_replicas: int = 0,
+    mounts: Sequence[Mount] = (),
+    log_driver: str = "",
+) -> TaskSpec:
+    """What a task runs and asks for."""
+    wanted = Resources(int(cpus * CPU), memory, parse_generic_resources(generic) if generic else ())
+    return TaskSpec(
+        container=ContainerSpec(image="box", mounts=tuple(mounts)),
+        resources=ResourceRequirements(reservations=wanted) if cpus or memory or generic else None,
+        placement=Placement(
+            constraints=tuple(constraints),
+            preferences=tuple(PlacementPreference(SpreadOver(key)) for key in preferences),
+            platforms=tuple(platforms),
+            max_replicas=max_replicas,
+        ),
+        log_driver=Driver(log_driver) if log_driver else None,
+    )
+
+
+def a_service(
+    name: str,
+    replicas: int = 1,
+    *,
+    version: int = 1,
+    labels: Mapping[str, str] | None = None,
+    mode: str = "replicated",
+    port: int = 0,
+    **asks: Any,
+) -> Service:
+    """A service; `asks` as for `a_spec`. Its id is its name."""
+    spec = ServiceSpec(
+        annotations=Annotations(name, dict(labels or {})),
+        task=asks.pop("spec", None) or a_spec(**asks),
+        replicated=ReplicatedService(replicas) if mode == "replicated" else None,
+        global_=GlobalService() if mode == "global" else None,
+    )
+    return Service(
+        id=ServiceId(name), spec=spec, spec_version=Version(version), endpoint=an_endpoint(port) if port else None
+    )
+
+
+def an_endpoint(*ports: int) -> Endpoint:
+    """Host ports."""
+    return Endpoint(
+        ports=tuple(PortConfig(target_port=port, published_port=port, publish_mode=PublishMode.HOST) for port in ports)
+    )
+
+
+def a_task(
+    name: str,
+    of: Service | None = None,
+    *,
+    node: str = "",
+    state: TaskState = TaskState.PENDING,
+    desired: TaskState = TaskState.RUNNING,
+    slot: int = 1,
+    given: Iterable[GenericResource] = (),
+    **asks: Any,
+) -> Task:
+    """A task of the service, or one of its own; `asks` as for `a_spec`, and fields of Task."""
+    fields = {key: asks.pop(key) for key in list(asks) if key in Task.__struct_fields__}
+    return Task(
+        id=TaskId(name),
+        service_id=of.id if of is not None else ServiceId(""),
+        spec_version=of.spec_version if of is not None else None,
+        slot=slot,
+        service_annotations=of.spec.annotations if of is not None else Annotations(),
+        node_id=NodeId(node),
+        status=TaskStatus(state=state),
+        desired_state=desired,
+        assigned_generic_resources=tuple(given),
+        **({"spec": of.spec.task if of is not None else a_spec(**asks)} | fields),
+        **({"endpoint": of.endpoint} if of is not None and "endpoint" not in fields else {}),
+    )
+
+
+def tasks_of(service: Service, count: int, **fields: Any) -> list[Task]:
+    """`count` tasks of the service: web.01, web.02 ..."""
+    return [a_task(f"{service.id}.{slot:02}", service, slot=slot, **fields) for slot in range(1, count + 1)]
+
+
+class Desk:
+    """A scheduler with its store, and time that stands still until it is told to go on.
+
+    By default nothing waits: every commit is looked at at once, and every proposal is committed at once.
+    """
+
+    def __init__(
+        self,
+        *objects: StoreObject | Sequence[StoreObject],
+        host: Host | None = None,
+        debounce: int = 0,
+        proposer: Proposer | None = None,
+        seed: int = 1,
+        lead: bool = True,
+    ) -> None:
+        self.now = START
+        self.records: list[Record] = []
+        self.timers: dict[str, Instant] = {}
+        self.effects: list[Effect] = []
+        self.commits: list[tuple[Change, ...]] = []
+        self.host = host or Host.load("spread", strict=True)
+        self.scheduler = Scheduler(self.host, random.Random(seed), debounce=Duration(debounce))
+        self.columns = ClusterColumns()
+        self.store = Store(proposer or CommitAtOnce(), lambda: self.now, on_commit=self._committed)
+        ports = {
+            Propose: self._propose,
+            Record: lambda _, effect: self.records.append(effect),
+            SetTimer: lambda _, effect: self.timers.__setitem__(effect.name, effect.at),
+            CancelTimer: lambda _, effect: self.timers.pop(effect.name, None),
+        }
+        self.assembly = Assembly([self.scheduler], ports, lambda: self.now)
+        self._leads = False
+        for made in objects:
+            self.create(*([made] if not isinstance(made, Sequence) else made))
+        if lead:
+            self.lead()
+
+    def lead(self) -> "Desk":
+        self._leads = True
+        self.columns.led(self.store.view)
+        self.assembly.broadcast(Led(self.store.view))
+        return self
+
+    def _committed(self, event: Committed) -> None:
+        self.commits.append(event.changes)
+        if self._leads:
+            self.columns.committed(event.view, event.changes)
+            self.assembly.broadcast(event)
+
+    def _propose(self, source: str, effect: Propose) -> None:
+        def done(outcome: Outcome) -> None:
+            self.assembly.post(source, Proposed(effect.tag, outcome.version, outcome.refused, outcome.error))
+
+        self.effects.append(effect)
+        self.store.propose(effect.changes, done)
+
+    def propose(self, *actions: Action) -> Outcome:
+        outcomes: list[Outcome] = []
+        self.store.propose(Changes.atomic(*actions), outcomes.append)
+        assert not outcomes or (outcomes[0].error is None and not outcomes[0].refused), outcomes
+        return outcomes[0] if outcomes else Outcome()
+
+    def create(self, *objects: StoreObject) -> None:
+        self.propose(*map(Create, objects))
+
+    def change(self, kind: type[Any], key: str, **fields: Any) -> None:
+        """Write these fields of the object of that id."""
+        found = self.store.view.get(kind, key)
+        assert found is not None
+        self.propose(Update(replace(found, **fields)))
+
+    def remove(self, kind: type[Any], key: str) -> None:
+        self.propose(Delete(kind, key))
+
+    def report(self, task: str, state: TaskState, **fields: Any) -> None:
+        """What the agent says of a task."""
+        found = self.task(task)
+        self.change(Task, task, status=replace(found.status, state=state, **fields))
+
+    def pass_time(self, span: int) -> None:
+        """Let time go on, and timers fire."""
+        end = self.now + span
+        while due := sorted((at, name) for name, at in self.timers.items() if at <= end):
+            at, name = due[0]
+            del self.timers[name]
+            self.now = Instant(max(self.now, at))
+            self.assembly.post("scheduler", TimerFired(name))
+        self.now = Instant(end)
+
+    @property
+    def view(self) -> Snapshot:
+        return self.store.view
+
+    def task(self, name: str) -> Task:
+        found = self.view.task(TaskId(name))
+        assert found is not None
+        return found
+
+    def on(self, *names: str) -> dict[str, int]:
+        """{node: active tasks} of all nodes; of these services alone, where any are named."""
+        found = {node.id: 0 for node in self.view.nodes()}
+        for task in self.view.tasks():
+            held = task.node_id and TaskState.ASSIGNED <= task.status.state <= TaskState.RUNNING
+            if held and task.desired_state <= TaskState.COMPLETE and (not names or task.service_id in names):
+                found[task.node_id] += 1
+        return found
+
+    def pending(self) -> dict[str, str]:
+        """{task: why} of those that wait."""
+        return {task.id: task.status.err for task in self.view.tasks() if task.status.state == TaskState.PENDING}
+
+    def seen(self, host: Host | None = None, seed: int = 1) -> View:
+        """The cluster as strategies see it now."""
+        return self.columns.cluster_view(self.view, self.now, random.Random(seed), host or self.host)
