@@ -34,7 +34,7 @@ from swarmlab.api import (
 from swarmlab.edges.driver import LiveClock
 from swarmlab.edges.nodefacts import NodeFacts
 from swarmlab.edges.process import ProcessExecutor
-from swarmlab.edges.process.proctable import stat_of
+from swarmlab.edges.process.proctable import kill_all_of, stat_of
 
 PREPARE, START, WAIT = Operation.PREPARE, Operation.START, Operation.WAIT
 SHUTDOWN, REMOVE = Operation.SHUTDOWN, Operation.REMOVE
@@ -53,6 +53,18 @@ async def stranger() -> AsyncIterator[int]:
     yield process.pid
     process.kill()
     await process.wait()
+
+
+@pytest.fixture
+async def killed_later() -> AsyncIterator[Callable[[asyncio.subprocess.Process, Path], None]]:
+    """Takes workers and their directories; whatever becomes of the test, nothing of them runs after it."""
+    workers: list[tuple[asyncio.subprocess.Process, Path]] = []
+    yield lambda worker, base: workers.append((worker, base))
+    for worker, base in workers:
+        if worker.returncode is None:
+            worker.kill()
+            await worker.wait()
+        await asyncio.to_thread(kill_all_of, [base])
 
 
 def refused(answer: Executed) -> str:
@@ -309,7 +321,7 @@ async def test_closing_stops_what_runs_and_lets_a_later_life_say_so(node: LiveGr
 
 
 async def test_a_killed_worker_leaves_nothing_that_its_next_life_does_not_end(
-    node: LiveGround, tmp_path: Path, stranger: int
+    node: LiveGround, tmp_path: Path, stranger: int, killed_later: Callable[[asyncio.subprocess.Process, Path], None]
 ) -> None:
     """kill -9: plain tasks, children of the session, one that left it, and one that cleared its environment."""
     base = tmp_path / "killed"
@@ -320,14 +332,14 @@ async def test_a_killed_worker_leaves_nothing_that_its_next_life_does_not_end(
         "ended=exit 0",
     )
     place = str(tmp_path)
+    arguments = [str(base), f"{node.node}killed", *(line.replace("%s", place) for line in lines)]
     worker = await asyncio.create_subprocess_exec(
         sys.executable,
         str(Path(__file__).parent / "worker_for_kill.py"),
-        str(base),
-        f"{node.node}killed",
-        *(line.replace("%s", place) for line in lines),
+        *arguments,
         stdout=asyncio.subprocess.PIPE,
     )
+    killed_later(worker, base)
     written = ("plain", "child", "runaway", "bare")
     assert worker.stdout is not None
     async with asyncio.timeout(PATIENCE_SECONDS):
