@@ -115,7 +115,7 @@ def a_spec(
     platforms: Sequence[Platform] = (),
     max_replicas: int = 0,
     mounts: Sequence[Mount] = (),
-    log_driver: str = "",
+    logs: str = "",
 ) -> TaskSpec:
     """What a task runs and asks for."""
     wanted = Resources(int(cpus * CPU), memory, parse_generic_resources(generic) if generic else ())
@@ -128,7 +128,7 @@ def a_spec(
             platforms=tuple(platforms),
             max_replicas=max_replicas,
         ),
-        log_driver=Driver(log_driver) if log_driver else None,
+        log_driver=Driver(logs) if logs else None,
     )
 
 

@@ -87,9 +87,7 @@ def _ended(task: Task, view: View) -> Explanation:
 
 def _pending(task: Task, service: Service | None, view: View) -> Explanation:
     if task.desired_state > TaskState.COMPLETE:
-        return _blank(
-            task, "pending", f"told to stop ({task.desired_state.name}) before it had a node; none is looked for"
-        )
+        return _blank(task, "pending", f"was told to stop ({task.desired_state.name}); no node is looked for")
     if task.status.state < TaskState.PENDING:
         return _blank(task, "pending", "waits for the allocator; no node is looked for yet")
     if task.service_id and service is None:
@@ -127,9 +125,7 @@ def _only(refusal: Refusals, places: Ints) -> "np.ndarray[tuple[int], np.dtype[n
 def _placed(task: Task, view: View, judgement: Judgement | None) -> Explanation:
     where = _hostname(view, task.node_id)
     if judgement is None or not judgement.placed:
-        return _blank(
-            task, "placed", f"on {where}; it was placed before this manager led, so the grounds are not known"
-        )
+        return _blank(task, "placed", f"on {where}; placed before this manager led, so the grounds are not known")
     reason = task.annotations.labels.get(MOVE_REASON)
     own = next((ground for ground in judgement.chosen if ground.node == task.node_id), None)
     grounds = f": {_in_words(own)}" if own is not None else ""

@@ -498,7 +498,7 @@ def test_a_name_that_comes_again_starts_with_what_lies_there() -> None:
 
 
 def test_platforms_constraints_and_plugins_in_one_text() -> None:
-    spec = a_spec(platforms=[Platform("arm64", "linux")], constraints=["node.role == manager"], log_driver="splunk")
+    spec = a_spec(platforms=[Platform("arm64", "linux")], constraints=["node.role == manager"], logs="splunk")
     desk = Desk(a_node("n0", plugins=[("Log", "json-file")]))
     desk.create(a_task("t", spec=spec))
     assert desk.pending()["t"] == (
