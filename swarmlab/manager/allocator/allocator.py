@@ -114,7 +114,7 @@ class Allocator:
                 self._note_service(service, removed=change.kind == ChangeKind.REMOVED)
             case Task() as task:
                 if change.kind != ChangeKind.REMOVED and task.status.state == TaskState.NEW:
-                    if change.kind == ChangeKind.CREATED:
+                    if change.kind == ChangeKind.CREATED or task.desired_state > TaskState.COMPLETE:
                         self._expect(task)
                 else:
                     self._forget(task)
@@ -189,12 +189,18 @@ class Allocator:
         return allocated
 
     def _advanced_tasks(self, now: Instant) -> list[Task]:
-        """Tasks that have all they need, now PENDING; and those that lack something for a reason not noted yet."""
+        """Tasks that have all they need, now PENDING; those that lack something for a reason not noted yet.
+
+        Those that were told to stop end here: nobody else would end them.
+        """
         advanced = []
         queue, self._tasks = self._tasks, {}
         for task_id in queue:
             task = self._view.task(task_id)
-            if task is None or task.status.state != TaskState.NEW or task.desired_state > TaskState.COMPLETE:
+            if task is None or task.status.state != TaskState.NEW:
+                continue
+            if task.desired_state > TaskState.COMPLETE:
+                advanced.append(_ended(task, now))
                 continue
             service = self._view.service(task.service_id) if task.service_id else None
             if task.service_id and service is None:
@@ -242,3 +248,8 @@ def _ports(service: Service) -> tuple[PortConfig, ...]:
 def _pending(task: Task, service: Service | None, now: Instant) -> Task:
     status = TaskStatus(timestamp=now, state=TaskState.PENDING, message="pending task scheduling")
     return replace(task, status=status, endpoint=task.endpoint if service is None else service.endpoint)
+
+
+def _ended(task: Task, now: Instant) -> Task:
+    status = TaskStatus(timestamp=now, state=TaskState.SHUTDOWN, message="task was told to stop before it had a node")
+    return replace(task, status=status)

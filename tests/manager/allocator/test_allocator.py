@@ -324,9 +324,19 @@ def test_a_dropped_proposal_is_made_again_after_a_pause(world: World) -> None:
     assert world.state("t1") == (TaskState.PENDING, "")
 
 
-def test_tasks_that_are_not_wanted_any_more_are_left_alone(world: World) -> None:
+def test_tasks_that_are_not_wanted_any_more_are_ended(world: World) -> None:
+    """Found by a story of faults: told to stop in the very moment of their creation, they stayed NEW for ever."""
     world.put(service("web"), task("t1", "web", TaskState.SHUTDOWN), task("t2", "gone"), task("t3", ""))
-    assert [world.state(name)[0] for name in ("t1", "t2", "t3")] == [TaskState.NEW, TaskState.NEW, TaskState.PENDING]
+    ends = [world.state(name)[0] for name in ("t1", "t2", "t3")]
+    assert ends == [TaskState.SHUTDOWN, TaskState.NEW, TaskState.PENDING]
+
+
+def test_a_task_that_is_told_to_stop_while_it_waits_is_ended(world: World) -> None:
+    world.put(service("api", port(8080)), service("web", port(8080)), task("t1"))
+    waiting = world.view.task(TaskId("t1"))
+    assert waiting.status.state == TaskState.NEW
+    world.change(replace(waiting, desired_state=TaskState.SHUTDOWN))
+    assert world.state("t1") == (TaskState.SHUTDOWN, "")
 
 
 def test_a_task_that_went_away_meanwhile_is_forgotten(world: World) -> None:
