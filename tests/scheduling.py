@@ -1,7 +1,7 @@
 """Nodes, services and tasks in a few words, and a scheduler alone with a store."""
 
 import random
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from msgspec.structs import replace
@@ -65,7 +65,7 @@ from swarmlab.component import (
 from swarmlab.manager.scheduler import ClusterColumns, Scheduler
 from swarmlab.manager.scheduler.view import View
 from swarmlab.plugin import Host
-from swarmlab.store import CommitAtOnce, Committed, Led, Outcome, Proposer, Snapshot, Store
+from swarmlab.store import CommitAtOnce, Committed, Entry, Led, Outcome, Proposer, Snapshot, Store
 
 START = Instant(1_000_000_000_000_000_000)
 CPU = 10**9
@@ -192,6 +192,25 @@ def a_task(
 def tasks_of(service: Service, count: int, **fields: Any) -> list[Task]:
     """`count` tasks of the service: web.01, web.02 ..."""
     return [a_task(f"{service.id}.{slot:02}", service, slot=slot, **fields) for slot in range(1, count + 1)]
+
+
+class Later:
+    """A proposer that decides when it is told to."""
+
+    max_entry_bytes: int | None = None
+
+    def __init__(self) -> None:
+        self.waiting: list[Callable[[Exception | None], None]] = []
+        self.at_once = True
+
+    def propose(self, _: Entry, done: Callable[[Exception | None], None]) -> None:
+        if self.at_once:
+            done(None)
+        else:
+            self.waiting.append(done)
+
+    def answer(self, error: Exception | None = None) -> None:
+        self.waiting.pop(0)(error)
 
 
 class Desk:

@@ -53,7 +53,7 @@ def levelled(height: Ints | Counts, capacity: Ints, count: int, key: Ints | Coun
         counts[usable[lowest[_first(key[usable[lowest]], count)]]] = 1
         return counts
     count = min(count, int(room.sum()))
-    level = _level(low, room, count, bottom)
+    level = _level(low, room, count)
     poured = np.clip(level - low, 0, room)
     rest = count - int(poured.sum())
     if rest:
@@ -134,9 +134,9 @@ def _first(key: Ints | Counts | Floats, count: int) -> Ints:
     return np.sort(np.concatenate((below, at)))
 
 
-def _level(low: Ints, room: Ints, count: int, bottom: int) -> int:
+def _level(low: Ints, room: Ints, count: int) -> int:
     """The highest level to which all can be raised, as far as their room goes, with no more than `count` in all."""
-    top = min(int((low + room).max()), bottom + count)
+    bottom, top = int(low.min()), int((low + room).max())
     while bottom < top:
         middle = (bottom + top + 1) // 2
         if int(np.clip(middle - low, 0, room).sum()) <= count:

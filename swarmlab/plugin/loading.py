@@ -193,7 +193,8 @@ def _parted(spec: str) -> tuple[str, str]:
 def _member(module: ModuleType, path: str, name: str) -> Any:
     if hasattr(module, name):
         return getattr(module, name)
-    classes = sorted(key for key, value in vars(module).items() if isinstance(value, type))
+    own = ((key, value) for key, value in vars(module).items() if isinstance(value, type))
+    classes = sorted(key for key, value in own if value.__module__ == module.__name__)
     near = get_close_matches(name, classes, n=3, cutoff=0.4)
     hint = f"; did you mean {' or '.join(near)}?" if near else ""
     raise UnknownPlugin(f"{path}:{name}", f"the file has no {name}{hint}", near)

@@ -1,7 +1,7 @@
 """Handing out equal tasks: the quick ways give what single steps give."""
 
 import numpy as np
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from swarmlab.plugin import filled, levelled
@@ -25,6 +25,7 @@ def one_by_one(heights: list[int], capacity: list[int], keys: list[float], count
 
 
 @given(NODES, st.integers(0, 40))
+@settings(max_examples=400)
 def test_levelled_is_one_by_one(nodes: list[tuple[int, int, int]], count: int) -> None:
     heights, capacity, keys = ([node[part] for node in nodes] for part in range(3))
     found = levelled(np.array(heights, np.int64), np.array(capacity, np.int64), count, np.array(keys, np.int64))
@@ -32,6 +33,7 @@ def test_levelled_is_one_by_one(nodes: list[tuple[int, int, int]], count: int) -
 
 
 @given(NODES, st.integers(0, 40))
+@settings(max_examples=400)
 def test_levelled_takes_keys_that_are_fractions(nodes: list[tuple[int, int, int]], count: int) -> None:
     heights, capacity, keys = ([node[part] for node in nodes] for part in range(3))
     fractions = [key / 7 for key in keys]

@@ -160,7 +160,7 @@ def _placed(task: Task, view: View, judgement: Judgement | None) -> Explanation:
 def _in_words(ground: Ground) -> str:
     scores = "".join(f", {scorer} {value:g}" for scorer, value in ground.scores)
     failures = f", {ground.failures} recent failures" if ground.failures else ""
-    return f"{ground.own} of the service and {ground.tasks} tasks in all{failures}{scores}"
+    return f"it had {ground.own} of the service, {ground.tasks} in all{failures}{scores}"
 
 
 def _verdict(group: Group, view: View, refused: Sequence[Refusals], place: int) -> NodeVerdict:

@@ -1,10 +1,9 @@
 """The scheduler as a part: what it follows, when it decides, what it writes."""
 
 import random
-from collections.abc import Callable
 
 import pytest
-from scheduling import CPU, Desk, a_node, a_service, a_spec, a_task, an_endpoint, tasks_of
+from scheduling import CPU, Desk, Later, a_node, a_service, a_spec, a_task, an_endpoint, tasks_of
 
 from swarmlab.api import (
     MILLISECOND,
@@ -28,26 +27,7 @@ from swarmlab.api import (
 from swarmlab.component import CancelTimer, Propose, Proposed, Record, SetTimer, TimerFired
 from swarmlab.manager.scheduler import Scheduler
 from swarmlab.plugin import Host
-from swarmlab.store import EMPTY, Committed, Entry, Led
-
-
-class Later:
-    """A proposer that decides when it is told to."""
-
-    max_entry_bytes: int | None = None
-
-    def __init__(self) -> None:
-        self.waiting: list[Callable[[Exception | None], None]] = []
-        self.at_once = True
-
-    def propose(self, _: Entry, done: Callable[[Exception | None], None]) -> None:
-        if self.at_once:
-            done(None)
-        else:
-            self.waiting.append(done)
-
-    def answer(self, error: Exception | None = None) -> None:
-        self.waiting.pop(0)(error)
+from swarmlab.store import EMPTY, Committed, Led
 
 
 def test_a_pending_task_gets_a_node() -> None:

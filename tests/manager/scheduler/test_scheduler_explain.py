@@ -209,8 +209,8 @@ def test_a_placed_task_names_the_grounds_and_the_next_best() -> None:
     found = explain(desk, "t")
     assert (found.verdict, found.strategy, found.node_id, found.hostname) == ("placed", "spread", "n0", "host-n0")
     assert found.summary == (
-        "spread chose host-n0 of 3 that would do: 0 of the service and 0 tasks in all; "
-        "next best host-n1: 0 of the service and 1 tasks in all"
+        "spread chose host-n0 of 3 that would do: it had 0 of the service, 0 in all; "
+        "next best host-n1: it had 0 of the service, 1 in all"
     )
     assert [(verdict.node_id, verdict.placed) for verdict in found.nodes] == [("n0", 1), ("n1", 0), ("n2", 0)]
     assert found.story[1] == "2001-09-09T01:46:40.000Z ASSIGNED to host-n0 by spread, on version 4"
@@ -229,7 +229,7 @@ def test_a_scoring_strategy_shows_its_scores() -> None:
         ("n1", {"binpack": 0.25, "prefer": 1.0}),
         ("n0", {"binpack": 0.25, "prefer": 0.0}),
     ]
-    assert "binpack chose host-n1 of 2 that would do: 0 of the service and 0 tasks in all, binpack 0.25, prefer 1" in (
+    assert "binpack chose host-n1 of 2 that would do: it had 0 of the service, 0 in all, binpack 0.25, prefer 1" in (
         found.summary
     )
 
