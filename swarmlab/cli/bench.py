@@ -8,20 +8,6 @@ from typing import Any
 
 from swarmlab.cli.exits import UsageError
 from swarmlab.cli.output import show_ids, show_value
-from swarmlab.cli.parser import Parser, add_output
-from swarmlab.cli.quantities import count, positive
-from swarmlab.cli.run_arguments import EXECUTORS
-
-
-def scheduler_arguments(parser: Parser) -> None:
-    """`bench scheduler`."""
-    parser.value("--nodes", metavar="N", of=positive, what="nodes (default 1000)")
-    parser.value("--tasks", metavar="N", of=positive, what="tasks (default 10000)")
-    parser.value("--services", metavar="N", of=positive, what="services that the tasks belong to (default 1)")
-    parser.switch("--one-off", what="tasks without a service, each a group of its own")
-    parser.value("--strategy", metavar="NAME|FILE:CLASS", what="who places (default spread)")
-    parser.value("--seed", metavar="N", of=count, what="seed of every random choice (default 0)")
-    add_output(parser, "json")
 
 
 def scheduler(options: argparse.Namespace) -> None:
@@ -38,18 +24,6 @@ def scheduler(options: argparse.Namespace) -> None:
         seed=options.seed or 0,
     )
     show_result(result, options.output)
-
-
-def start_arguments(parser: Parser) -> None:
-    """`bench start`."""
-    parser.value("--executor", metavar="NAME", choices=EXECUTORS[1:], what="what runs the tasks (default docker)")
-    parser.value("--replicas", metavar="N", of=positive, what="tasks (default 20)")
-    parser.value("--workers", metavar="N", of=positive, what="workers (default 4)")
-    parser.value("--rounds", metavar="N", of=positive, what="times, bare runtime and cluster in turn (default 3)")
-    parser.value("--strategy", metavar="NAME|FILE:CLASS", what="who places (default spread)")
-    parser.value("--image", metavar="IMAGE", what="image with a `sleep`, in place of one made on the spot")
-    parser.switch("-q", "--quiet", what="no progress")
-    add_output(parser, "json")
 
 
 async def start(options: argparse.Namespace) -> None:

@@ -5,32 +5,14 @@ import sys
 from collections.abc import Sequence
 
 from swarmlab.cli.exits import UsageError
+from swarmlab.cli.lab_arguments import STRATEGIES
 from swarmlab.cli.output import on_terminal, show_documents, show_ids
-from swarmlab.cli.parser import Parser, add_output
-from swarmlab.cli.quantities import count
 from swarmlab.cli.rejoin import Story, tell
-from swarmlab.cli.run_arguments import EXECUTORS
-
-_STRATEGIES = "spread,rebalance"
-
-
-def rejoin_arguments(parser: Parser) -> None:
-    """`demo rejoin`."""
-    parser.description = (
-        "Four workers run two services, of 4 and of 6 tasks. Worker 4 dies, its tasks move away, and it comes back.\n"
-        "Shown for each strategy: tasks on each node before, after the loss and after the return, moves and restarts."
-    )
-    parser.value("--strategies", metavar="NAME,NAME", what=f"strategies to compare (default {_STRATEGIES})")
-    parser.value("--executor", metavar="NAME", choices=EXECUTORS, what="what runs the tasks (default auto)")
-    parser.value("--image", metavar="IMAGE", what="image with a `sleep`, in place of one made on the spot")
-    parser.value("--seed", metavar="N", of=count, what="seed of every random choice")
-    parser.switch("-q", "--quiet", what="no progress")
-    add_output(parser)
 
 
 async def rejoin(options: argparse.Namespace) -> None:
     """Tell the story once for each strategy, then show all of them."""
-    names = [name.strip() for name in (options.strategies or _STRATEGIES).split(",")]
+    names = [name.strip() for name in (options.strategies or STRATEGIES).split(",")]
     if not all(names):
         raise UsageError(f"--strategies: {options.strategies!r}, wanted: NAME,NAME")
     executor, image = options.executor or "auto", options.image or ""

@@ -2,28 +2,23 @@
 
 import argparse
 import json
+import re
+from collections.abc import Mapping
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from swarmlab.api import LabEvent
-from swarmlab.cli.cluster import connected
+from swarmlab.api import ID_LENGTH, LabEvent, name_of
+from swarmlab.cli.cluster import connected, slot_name
 from swarmlab.cli.exits import UsageError
 from swarmlab.cli.filters import parse_filters
 from swarmlab.cli.logs import parse_since
 from swarmlab.cli.output import format_instant, on_terminal
-from swarmlab.cli.parser import Parser, add_connection, add_output
+
+if TYPE_CHECKING:
+    from swarmlab.edges.grpc.client import Client
 
 _FILTERS = ("component", "name")
-
-
-def events_arguments(parser: Parser) -> None:
-    """`events [-f]`."""
-    add_connection(parser)
-    add_output(parser)
-    parser.switch("-f", "--follow", what="go on with what comes")
-    parser.value("--since", metavar="TIME", what="only events since then: 10m, or 2026-01-31T12:00:00Z")
-    parser.value("-n", "--tail", metavar="N", what="only the last N of those that are kept")
-    parser.many("--filter", metavar="KEY=VALUE", what="keys: component, name")
+_ID = re.compile(rf"\b[0-9a-z]{{{ID_LENGTH}}}\b")
 
 
 async def events(options: argparse.Namespace) -> None:
@@ -33,19 +28,20 @@ async def events(options: argparse.Namespace) -> None:
     since = parse_since("--since", options.since)
     wanted = parse_filters(options.filter, _FILTERS)
     async with connected(options) as client:
-        kept: list[LabEvent] = []
+        last, kept = 0, list[LabEvent]()
         async for event in client.events(0, follow=False):
             if (since is None or event.at >= since) and matches(event, wanted):
                 kept.append(event)
             last = event.index
         if options.tail is not None:
-            kept = kept[len(kept) - min(len(kept), int(options.tail)) :]
+            kept = kept[len(kept) - min(len(kept), options.tail) :]
+        shown = _Shown(client, options.output)
         for event in kept:
-            show_event(event, options.output)
+            await shown.show(event)
         if options.follow:
             async for event in client.events(last, follow=True):
                 if matches(event, wanted):
-                    show_event(event, options.output)
+                    await shown.show(event)
 
 
 def matches(event: LabEvent, wanted: dict[str, list[str]]) -> bool:
@@ -54,14 +50,49 @@ def matches(event: LabEvent, wanted: dict[str, list[str]]) -> bool:
     return all(seen[key] in values for key, values in wanted.items())
 
 
-def show_event(event: LabEvent, output: str) -> None:
-    """Print one event: a line for people, or a JSON object."""
-    if output in ("table", "wide"):
-        print(event_line(event, colour=on_terminal(), whole=output == "wide"), flush=True)
-    elif output == "name":
-        print(f"{event.component}.{event.name}", flush=True)
-    else:
-        print(json.dumps(event_document(event), ensure_ascii=False), flush=True)
+class _Shown:
+    """Prints events: a line for people, with names in place of ids on a terminal, or a JSON object for programs."""
+
+    def __init__(self, client: "Client", output: str) -> None:
+        self._client = client
+        self._output = output
+        self._names: dict[str, str] = {}
+        self._asked: set[str] = set()
+
+    async def show(self, event: LabEvent) -> None:
+        """Print one event."""
+        if self._output == "name":
+            print(f"{event.component}.{event.name}", flush=True)
+        elif self._output not in ("table", "wide"):
+            print(json.dumps(event_document(event), ensure_ascii=False), flush=True)
+        elif on_terminal() and self._output == "table":
+            await self._look_up(event)
+            print(event_line(event, colour=True, names=self._names), flush=True)
+        else:
+            print(event_line(event, colour=False), flush=True)
+
+    async def _look_up(self, event: LabEvent) -> None:
+        """Ask for names when an id comes by that was not asked for before."""
+        unknown = set(_ID.findall(event.fields)) - self._asked
+        if not unknown:
+            return
+        self._asked |= unknown
+        self._names.update({node.id: name_of(node) for node in await self._client.list_nodes() if name_of(node)})
+        self._names.update({service.id: name_of(service) for service in await self._client.list_services()})
+        self._names.update({task.id: slot_name(task) for task in await self._client.list_tasks()})
+
+
+def named(value: object, names: Mapping[str, str]) -> object:
+    """`value` with names in place of ids; an id without a name is cut to eight characters."""
+    match value:
+        case str():
+            return names.get(value) or (value[:8] if len(value) == ID_LENGTH and value.isalnum() else value)
+        case list():
+            return [named(item, names) for item in value]
+        case dict():
+            return {named(key, names): named(item, names) for key, item in value.items()}
+        case _:
+            return value
 
 
 def event_document(event: LabEvent) -> dict[str, Any]:
@@ -75,14 +106,19 @@ def event_document(event: LabEvent) -> dict[str, Any]:
     }
 
 
-def event_line(event: LabEvent, *, colour: bool, whole: bool = False) -> str:
-    """`12:00:00.123 scheduler placed tasks=3 ...`; with `whole`, or without `colour`, the date too."""
+def event_line(event: LabEvent, *, colour: bool, names: Mapping[str, str] | None = None) -> str:
+    """`2026-01-31T12:00:00.123 scheduler placed tasks=3`; with `names` those in place of ids, and the time alone."""
     at = datetime.fromtimestamp(event.at / 1e9).astimezone()
-    time = f"{at:%Y-%m-%dT%H:%M:%S.%f}"[:-3] if whole or not colour else f"{at:%H:%M:%S.%f}"[:-3]
-    fields = " ".join(f"{key}={field_text(value)}" for key, value in json.loads(event.fields).items())
+    fields = json.loads(event.fields)
+    if names is not None:
+        fields = {
+            key: shown for key, value in fields.items() if (shown := named(value, names)) not in ("", None, [], {})
+        }
+    text = " ".join(f"{key}={field_text(value)}" for key, value in fields.items())
+    time = f"{at:%H:%M:%S.%f}"[:-3] if names is not None else f"{at:%Y-%m-%dT%H:%M:%S.%f}"[:-3]
     if colour:
-        return f"\033[2m{time}\033[0m \033[36m{event.component:<11}\033[0m \033[1m{event.name}\033[0m {fields}"
-    return f"{time} {event.component} {event.name} {fields}".rstrip()
+        return f"\033[2m{time}\033[0m \033[36m{event.component:<11}\033[0m \033[1m{event.name}\033[0m {text}"
+    return f"{time} {event.component} {event.name} {text}".rstrip()
 
 
 def field_text(value: object) -> str:

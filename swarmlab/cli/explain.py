@@ -4,20 +4,8 @@ import argparse
 
 from swarmlab.api import Explanation, NodeVerdict
 from swarmlab.cli.cluster import connected, find_tasks
+from swarmlab.cli.lab_arguments import NODES
 from swarmlab.cli.output import on_terminal, show_documents, show_ids
-from swarmlab.cli.parser import Parser, add_connection, add_output
-from swarmlab.cli.quantities import count
-
-#: Nodes shown where --nodes says nothing.
-_NODES = 10
-
-
-def explain_arguments(parser: Parser) -> None:
-    """`explain TASK...`."""
-    add_connection(parser)
-    add_output(parser)
-    parser.value("--nodes", metavar="N", of=count, what=f"nodes shown of each decision (default {_NODES})")
-    parser.add_argument("tasks", metavar="TASK", nargs="+", help="task id, SERVICE.SLOT, or SERVICE for all its tasks")
 
 
 async def explain(options: argparse.Namespace) -> None:
@@ -28,13 +16,13 @@ async def explain(options: argparse.Namespace) -> None:
     if options.output == "name":
         show_ids(explanation.task_id for explanation in found)
     elif options.output in ("table", "wide"):
-        limit = _NODES if options.nodes is None else options.nodes
+        limit = NODES if options.nodes is None else options.nodes
         print("\n\n".join(explanation_text(one, colour=on_terminal(), nodes=limit) for one in found))
     else:
         show_documents(found, options.output)
 
 
-def explanation_text(explanation: Explanation, *, colour: bool, nodes: int = _NODES) -> str:
+def explanation_text(explanation: Explanation, *, colour: bool, nodes: int = NODES) -> str:
     """The explanation for people: a headline, reasons by number of nodes, fixes, nodes with scores, the story."""
     mark = {"pending": "33", "placed": "32", "ended": "2"}.get(explanation.verdict, "0")
     verdict = f"\033[{mark}m{explanation.verdict}\033[0m" if colour else explanation.verdict

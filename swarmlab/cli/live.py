@@ -12,7 +12,6 @@ from rich.table import Table
 from rich.text import Text
 
 from swarmlab.api import (
-    ID_LENGTH,
     LabEvent,
     Mode,
     Node,
@@ -27,7 +26,7 @@ from swarmlab.api import (
     name_of,
 )
 from swarmlab.cli.cluster import slot_name
-from swarmlab.cli.events import field_text
+from swarmlab.cli.events import field_text, named
 from swarmlab.cli.output import state_style
 from swarmlab.store import Snapshot
 
@@ -257,26 +256,13 @@ def _events(picture: Picture, rows: int, width: int) -> RenderableType:
 def _event(event: LabEvent, names: Mapping[str, str], width: int) -> Text:
     """One line: the time, the part, the event, its fields with names in place of ids, empty ones left out."""
     fields = " ".join(
-        f"{key}={field_text(named)}"
+        f"{key}={field_text(shown)}"
         for key, value in json.loads(event.fields).items()
-        if (named := _named(value, names)) not in ("", None, [], {})
+        if (shown := named(value, names)) not in ("", None, [], {})
     )
     line = Text.assemble((local_time(event.at), "dim"), f" {event.component:<10} ", (event.name, "bold"), f" {fields}")
     line.truncate(width - 4, overflow="ellipsis")
     return line
-
-
-def _named(value: object, names: Mapping[str, str]) -> object:
-    """`value` with names in place of ids; an id without a name is cut to eight characters."""
-    match value:
-        case str():
-            return names.get(value) or (value[:8] if len(value) == ID_LENGTH and value.isalnum() else value)
-        case list():
-            return [_named(item, names) for item in value]
-        case dict():
-            return {_named(key, names): _named(item, names) for key, item in value.items()}
-        case _:
-            return value
 
 
 def local_time(instant: int) -> str:

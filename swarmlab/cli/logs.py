@@ -23,7 +23,6 @@ from swarmlab.api import (
 from swarmlab.cli.cluster import connected, find_tasks
 from swarmlab.cli.exits import UsageError
 from swarmlab.cli.output import format_instant, on_terminal
-from swarmlab.cli.parser import Parser
 from swarmlab.cli.quantities import count
 
 if TYPE_CHECKING:
@@ -32,13 +31,6 @@ if TYPE_CHECKING:
 #: Colours that tell tasks apart on a terminal, as ANSI codes.
 _COLOURS = (36, 33, 32, 35, 34, 31, 96, 93, 92, 95, 94, 91)
 _INSTANT = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.(\d{1,9}))?(Z|[+-]\d\d:\d\d)?")
-
-
-def logs_arguments(parser: Parser) -> None:
-    """The same as in `service_arguments`, which holds no code."""
-    from swarmlab.cli.service_arguments import logs_arguments as declare
-
-    declare(parser)
 
 
 async def logs(options: argparse.Namespace) -> None:

@@ -1,8 +1,10 @@
 """The entry point: finds the command, reads its flags, runs it, and ends with its exit code."""
 
 import os
+import signal
 import sys
 from collections.abc import Coroutine, Sequence
+from typing import Any
 
 from swarmlab.cli.commands import BY_WORDS, Command, find, group_help, overview
 from swarmlab.cli.exits import CommandError, Exit, UsageError, exit_of, exit_table
@@ -77,10 +79,25 @@ def _execute(command: Command, arguments: list[str]) -> int:
     options = parser.read(arguments)
     result = command.function()(options)
     if isinstance(result, Coroutine):
-        import asyncio
-
-        result = asyncio.run(result)
+        result = _awaited(result)
     return Exit.OK if result is None else int(result)
+
+
+def _awaited(work: Coroutine[Any, Any, Any]) -> Any:
+    """The result of `work`. A signal that ends the process ends `work` first, which cleans up after itself."""
+    import asyncio
+
+    async def guarded() -> Any:
+        task, loop = asyncio.current_task(), asyncio.get_running_loop()
+        assert task is not None, "a coroutine runs in a task"
+        for number in (signal.SIGTERM, signal.SIGHUP):
+            loop.add_signal_handler(number, task.cancel)
+        return await work
+
+    try:
+        return asyncio.run(guarded())
+    except asyncio.CancelledError:
+        raise KeyboardInterrupt from None
 
 
 def _socket_last(words: list[str]) -> list[str]:

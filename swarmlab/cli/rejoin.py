@@ -39,8 +39,8 @@ LOST = "w4"
 _HEARTBEAT = Duration(300 * MILLISECOND)
 _RESTART_DELAY = Duration(100 * MILLISECOND)
 _SETTLE = Duration(500 * MILLISECOND)
-#: At rest: so many seconds without a commit. Longer than any timer above.
-_QUIET_SECONDS = 2.5
+#: At rest: nothing under way, and so many seconds without a commit. Longer than any timer above.
+_QUIET_SECONDS = 1.5
 #: One step of the story takes no longer, even where images are slow to start.
 _STEP_SECONDS = 60.0
 _LOOK_SECONDS = 0.05
@@ -266,8 +266,17 @@ async def until(cluster: "EmbeddedCluster", what: str, holds: Callable[["Snapsho
         await asyncio.sleep(_LOOK_SECONDS)
 
 
+def under_way(view: "Snapshot") -> bool:
+    """Some task is not yet as it is meant to be, on a node that is heard of or on none."""
+    return any(
+        (node := view.node(task.node_id)) is None or is_ready(node)
+        for task in view.tasks()
+        if task.status.state <= TaskState.RUNNING and not runs(view, task)
+    )
+
+
 async def quiet(cluster: "EmbeddedCluster") -> None:
-    """Wait until nothing was committed for a while: whoever had something to do has done it.
+    """Wait until nothing is under way and nothing was committed for a while: whoever had something to do has done it.
 
     Raises:
         CommandError: It never came to rest.
@@ -278,5 +287,5 @@ async def quiet(cluster: "EmbeddedCluster") -> None:
         if time.monotonic() > deadline:
             raise CommandError(f"the cluster did not come to rest in {_STEP_SECONDS:.0f} s")
         await asyncio.sleep(_LOOK_SECONDS)
-        if cluster.view.version != version:
+        if cluster.view.version != version or under_way(cluster.view):
             version, since = cluster.view.version, time.monotonic()

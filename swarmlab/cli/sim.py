@@ -9,19 +9,6 @@ from swarmlab.api import StateError
 from swarmlab.cli.exits import Exit, Invalid
 from swarmlab.cli.output import show_ids, show_value
 from swarmlab.cli.pairs import labels
-from swarmlab.cli.parser import Parser, add_output
-from swarmlab.cli.quantities import count
-
-
-def run_arguments(parser: Parser) -> None:
-    """`sim run --scenario FILE`."""
-    parser.value("--scenario", metavar="FILE", what="scenario file")
-    parser.value("--strategy", metavar="NAME|FILE:CLASS", what="who places tasks (default: what the scenario says)")
-    parser.many("--set", metavar="KEY=VALUE", what="parameter of the strategy")
-    parser.value("--seed", metavar="N", of=count, what="seed of every random choice (default 0)")
-    parser.value("--log", metavar="FILE", what="write the decision log there, one JSON object a line")
-    parser.switch("-q", "--quiet", what="no progress")
-    add_output(parser)
 
 
 def run(options: argparse.Namespace) -> int:

@@ -5,13 +5,6 @@ import argparse
 from swarmlab.api import NodeState
 from swarmlab.cli.cluster import connected
 from swarmlab.cli.output import show_ids, show_value
-from swarmlab.cli.parser import Parser, add_connection, add_output
-
-
-def status_arguments(parser: Parser) -> None:
-    """`status`."""
-    add_connection(parser)
-    add_output(parser)
 
 
 async def status(options: argparse.Namespace) -> None:

@@ -7,22 +7,6 @@ from swarmlab.api import StrategyInfo
 from swarmlab.cli.exits import Missing, near, quoted
 from swarmlab.cli.output import Column, show_ids, show_value
 from swarmlab.cli.output import show as show_rows
-from swarmlab.cli.parser import Parser, add_output
-
-
-def ls_arguments(parser: Parser) -> None:
-    """`strategy ls`."""
-    add_output(parser)
-    parser.switch("-q", "--quiet", what="only names, one a line")
-    parser.many("--plugin", metavar="NAME|FILE", what="look into this plugin too")
-
-
-def show_arguments(parser: Parser) -> None:
-    """`strategy show NAME`."""
-    add_output(parser)
-    parser.many("--plugin", metavar="NAME|FILE", what="look into this plugin too")
-    parser.add_argument("name", metavar="NAME")
-
 
 COLUMNS: tuple[Column[StrategyInfo], ...] = (
     Column("NAME", lambda one: one.name),

@@ -169,9 +169,11 @@ class _Life:
         return True
 
     async def end(self) -> None:
-        """Kill what still runs, and let go of machine and disk."""
-        await self.machine.kill_all()
-        self._over.set()
+        """Kill what still runs, and let go of machine and disk; a caller that is cancelled leaves the life ended too."""
+        try:
+            await self.machine.kill_all()
+        finally:
+            self._over.set()
         await self._task
 
     async def _run(self) -> None:

@@ -195,7 +195,10 @@ def test_light_commands_import_nothing_heavy() -> None:
     script = """
 import sys
 from swarmlab.cli.main import main
-main(["--help"]); main(["service", "create", "--help"]); main(["__complete", "service", "create", "--"])
+from swarmlab.cli.commands import COMMANDS
+main(["--help"]); main(["__complete", "service", "create", "--"])
+for command in COMMANDS:
+    main([*command.words.split(), "--help"])
 heavy = {"grpc", "numpy", "docker", "rich", "msgspec", "asyncio", "yaml", "swarmlab.api"} & set(sys.modules)
 sys.exit(str(sorted(heavy)) if heavy else 0)
 """
