@@ -18,36 +18,33 @@ hookimpl = pluggy.HookimplMarker("swarmlab")
 
 
 @hookspec
-def swarmlab_register_strategies() -> Sequence[type[Strategy]]:
+def swarmlab_register_strategies() -> Sequence[type[Strategy]] | None:
     """The strategies that this module offers by name.
 
     Called once, when strategies are looked for. Two of one name are an error that names both sources.
 
     Since: plugin API 1.0.
     """
-    raise NotImplementedError
 
 
 @hookspec
-def swarmlab_register_plugins() -> Mapping[str, object]:
+def swarmlab_register_plugins() -> Mapping[str, object] | None:
     """The plugins that this module offers: {name: a module or an object with hook implementations}.
 
     Called once, when plugins are looked for. A plugin is heard only when it was asked for by name.
 
     Since: plugin API 1.0.
     """
-    raise NotImplementedError
 
 
 @hookspec
-def swarmlab_add_options() -> Sequence[Option]:
+def swarmlab_add_options() -> Sequence[Option] | None:
     """What users can set for this plugin; the values come back in `options` and `view.options`.
 
     Called once, when the plugin is loaded.
 
     Since: plugin API 1.0.
     """
-    raise NotImplementedError
 
 
 @hookspec
@@ -74,7 +71,6 @@ def swarmlab_filter(
 
     Since: plugin API 1.0. Source: SwarmKit `scheduler/filter.go` (Check and Explain).
     """
-    raise NotImplementedError
 
 
 @hookspec
@@ -96,7 +92,6 @@ def swarmlab_score(group: Group, nodes: NodeTable, view: ClusterView, options: M
 
     Since: plugin API 1.0.
     """
-    raise NotImplementedError
 
 
 @hookspec
@@ -114,7 +109,6 @@ def swarmlab_affinity(group: Group, view: ClusterView, options: Mapping[str, Any
 
     Since: plugin API 1.0.
     """
-    raise NotImplementedError
 
 
 @hookspec
@@ -130,4 +124,3 @@ def swarmlab_observe(decision: Decision, options: Mapping[str, Any]) -> None:
 
     Since: plugin API 1.0.
     """
-    raise NotImplementedError

@@ -22,7 +22,6 @@ from swarmlab.api import (
     Task,
     TaskState,
     Value,
-    Volume,
     mode_of,
 )
 from swarmlab.manager.scheduler.attributes import Attribute, text_of
@@ -375,8 +374,3 @@ def _same_load(old: Task, new: Task) -> bool:
         and old.assigned_generic_resources == new.assigned_generic_resources
         and old.volumes == new.volumes
     )
-
-
-def names_volume(change: Change) -> bool:
-    """A cluster volume changed."""
-    return isinstance(change.object, Volume)

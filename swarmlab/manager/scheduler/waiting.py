@@ -60,10 +60,8 @@ class Waiting:
         return len(self._members) + len(self.moving) + len(self.ending)
 
     def see(self, task: Task) -> None:
-        """Put the task where it belongs, or nowhere when it does not wait."""
-        if task.status.state != TaskState.PENDING:
-            self.forget(task.id)
-        elif task.desired_state > TaskState.COMPLETE:
+        """Put a PENDING task where it belongs."""
+        if task.desired_state > TaskState.COMPLETE:
             self.forget(task.id)
             # What is to be removed needs no end: it is deleted as it is.
             if task.desired_state < TaskState.REMOVE:

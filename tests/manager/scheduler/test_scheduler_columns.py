@@ -82,6 +82,7 @@ class Following(RuleBasedStateMachine):
         self.desk.columns.led(self.desk.view)
         self.seen = len(self.desk.commits)
         self.random = random.Random(seed)
+        self.fresh: list[tuple[View, dict[str, Any]]] = []
         self.kept: list[tuple[View, dict[str, Any]]] = []
         self.number = 0
 
@@ -89,6 +90,8 @@ class Following(RuleBasedStateMachine):
         for changes in self.desk.commits[self.seen :]:
             self.desk.columns.committed(self.desk.view, changes)
         self.seen = len(self.desk.commits)
+        # Asked for the first time when the columns have moved on.
+        self.kept, self.fresh = [*self.kept, *self.fresh][-3:], []
 
     def some(self, kind: type[Any]) -> Any:
         found = self.desk.view.all(kind)
@@ -164,8 +167,7 @@ class Following(RuleBasedStateMachine):
     @rule()
     def view_is_kept(self) -> None:
         view = self.desk.seen()
-        self.kept.append((view, facts(self.desk.seen())))
-        del self.kept[:-3]
+        self.fresh.append((view, facts(self.desk.seen())))
 
     @invariant()
     def following_is_building(self) -> None:
