@@ -249,9 +249,16 @@ def gone(service_ids: Sequence[ServiceId], names: Sequence[str]) -> Condition:
         tasks = await client.list_tasks(Filters(service_ids=tuple(service_ids))) if service_ids else ()
         lost = await _down_nodes(client) if tasks else frozenset()
         left = [task for task in tasks if task.node_id not in lost]
-        return Look(not left, f"{', '.join(names)}: {len(left)} tasks left" if left else f"{', '.join(names)}: gone")
+        return Look(
+            not left, f"{', '.join(names)}: {tasks_of(len(left))} left" if left else f"{', '.join(names)}: gone"
+        )
 
     return look
+
+
+def tasks_of(number: int) -> str:
+    """`1 task`, `2 tasks`."""
+    return f"{number} task{'s' * (number != 1)}"
 
 
 def drained(node_id: NodeId, name: str, apart: frozenset[ServiceId] = frozenset()) -> Condition:
@@ -262,7 +269,7 @@ def drained(node_id: NodeId, name: str, apart: frozenset[ServiceId] = frozenset(
         tasks = await client.list_tasks(Filters(node_ids=(node_id,)))
         left = [task for task in tasks if TaskState.ASSIGNED <= task.status.state <= TaskState.RUNNING]
         if left:
-            return Look(False, f"{name}: {len(left)} tasks left")
+            return Look(False, f"{name}: {tasks_of(len(left))} left")
         return await everywhere(client)
 
     return look

@@ -299,7 +299,7 @@ def test_wait_for_removal(ground: Ground) -> None:
     ground.put(a_task(service, 1, w1), a_task(service, 2, w2))
     answer = ground.cli("service", "rm", "web", "--wait", "--timeout", "150ms")
     assert (answer.code, answer.out) == (Exit.TIMED_OUT, "web\n")
-    assert "not at rest after 150ms: web: 1 tasks left" in answer.err
+    assert "not at rest after 150ms: web: 1 task left" in answer.err
 
 
 def test_a_stale_version_is_a_conflict(ground: Ground, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,9 +2,11 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -31,6 +33,7 @@ class Terminal:
             self.process = subprocess.Popen(words, stdout=log, stderr=log, stdin=subprocess.DEVNULL)
 
     def ready(self, capsys: pytest.CaptureFixture[str]) -> "Terminal":
+        """Wait until it answers; what commands print is read from `capsys`."""
         self._capsys = capsys
         deadline = time.monotonic() + 30
         while self.cli("status").code != 0:
@@ -65,14 +68,36 @@ class Terminal:
         return found
 
 
+REBALANCING = ("--strategy", "rebalance", "--executor", "process")
+
+
 @pytest.fixture
-def terminal(run_dir: Path, capsys: pytest.CaptureFixture[str]) -> Iterator[Terminal]:
-    """Four workers that run processes, with the rebalance strategy."""
-    found = Terminal(run_dir, "--strategy", "rebalance", "--executor", "process")
+def own_terminal(run_dir: Path, capsys: pytest.CaptureFixture[str]) -> Iterator[Terminal]:
+    """Four workers that run processes, for one test alone."""
+    found = Terminal(run_dir, *REBALANCING)
     try:
         yield found.ready(capsys)
     finally:
         found.stop(signal.SIGKILL)
+
+
+@pytest.fixture(scope="module")
+def shared_terminal() -> Iterator[Terminal]:
+    """Four workers that run processes, for one test after another."""
+    path = Path(tempfile.mkdtemp(prefix="sl-"))
+    found = Terminal(path, *REBALANCING)
+    yield found
+    assert found.stop() == 0, found.log.read_text()
+    shutil.rmtree(path)
+
+
+@pytest.fixture
+def terminal(shared_terminal: Terminal, capsys: pytest.CaptureFixture[str]) -> Iterator[Terminal]:
+    """The shared cluster, without services at the end."""
+    yield shared_terminal.ready(capsys)
+    left = shared_terminal.ok("service", "ls", "-q").split()
+    if left:
+        shared_terminal.ok("service", "rm", "--wait", *left)
 
 
 def spread_of(tasks: dict[str, list[str]]) -> list[int]:
@@ -80,19 +105,9 @@ def spread_of(tasks: dict[str, list[str]]) -> list[int]:
 
 
 def test_the_life_of_a_service(terminal: Terminal) -> None:
-    flags = (
-        "--name",
-        "web",
-        "--replicas",
-        "3",
-        "-e",
-        "NAME=web",
-        "--stop-signal",
-        "SIGKILL",
-        "--update-monitor",
-        "100ms",
-    )
-    terminal.ok("service", "create", *flags, "--wait", "any", *TALKER)
+    quick = ("--update-monitor", "100ms", "--rollback-monitor", "100ms", "--rollback-parallelism", "0")
+    flags = ("--replicas", "3", "-e", "NAME=web", "--stop-signal", "SIGKILL", *quick)
+    terminal.ok("service", "create", "--name", "web", *flags, "--wait", "any", *TALKER)
     assert spread_of(terminal.tasks("web")) == [1, 1, 1]
     logs = terminal.ok("service", "logs", "--raw", "web")
     assert logs == "hello from web\n" * 3
@@ -228,7 +243,8 @@ configs:
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-def test_a_signal_stops_everything(terminal: Terminal, number: int) -> None:
+def test_a_signal_stops_everything(own_terminal: Terminal, number: int) -> None:
+    terminal = own_terminal
     marker = f"{number}{os.getpid()}"
     terminal.ok("service", "create", "--name", "web", "--replicas", "3", "--wait", "any", "sleep", f"1000.{marker}")
     assert len(sleeping(marker)) == 3
