@@ -47,6 +47,7 @@ from swarmlab.cli.references import Wanted
 from swarmlab.cli.service_flags import Request
 
 SECOND = 1_000_000_000
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def stack(text: str, base: Path = Path("/base"), **variables: str) -> Stack:
@@ -508,3 +509,11 @@ def test_a_file_that_cannot_be_read(tmp_path: Path) -> None:
     (tmp_path / "bad.yml").write_bytes(b"services: \xff")
     with pytest.raises(Invalid, match=r"bad.yml: not UTF-8: invalid start byte at byte 10$"):
         read_stack(str(tmp_path / "bad.yml"), "s")
+
+
+STACK_FILES = sorted([*(ROOT / "examples").glob("*.yml"), *(ROOT / "examples").glob("*/stack.yml")])
+
+
+@pytest.mark.parametrize("file", STACK_FILES, ids=lambda file: f"{file.parent.name}/{file.name}")
+def test_the_shipped_stack_files_are_read_without_a_warning(file: Path) -> None:
+    assert read_stack(str(file), "s", {}).warnings == ()
