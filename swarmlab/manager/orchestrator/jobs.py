@@ -2,7 +2,7 @@
 
 import heapq
 import random
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterator, Sequence
 from enum import Enum
 
 from swarmlab.api import (
@@ -85,12 +85,12 @@ class JobsOrchestrator(Keeper):
             done = Update(completed(charge.service, charge.now))
             entries.append(Entry(SlotKey(charge.service.id, EVERYTHING), (done,)))
         if job is None:
-            return entries + self._reconcile_global(charge)
+            self._reconcile_global(charge)
+            return entries
         service_id = charge.service.id
         book = self._books.get(service_id)
         if book is None or not book.is_about(charge.service, job):
             tasks = self._view.tasks_of(service_id)
-            entries += _removals(tasks, charge)
             book = self._books[service_id] = Book(charge.service, job)
             book.stale.update(task.slot for task in tasks)
             self._slots.update(slot_of(task, charge.mode) for task in tasks if _needs_look(task, charge))
@@ -102,17 +102,28 @@ class JobsOrchestrator(Keeper):
             self._fresh[service_id] = new
         return entries + [Entry(SlotKey(service_id, EVERYTHING), (Create(task),)) for task in new]
 
-    def _reconcile_global(self, charge: Charge) -> list[Entry[SlotKey]]:
+    def _reconcile_global(self, charge: Charge) -> None:
         service_id = charge.service.id
         tasks = self._view.tasks_of(service_id)
         self._slots.update(slot_of(task, charge.mode) for task in tasks)
         self._slots.update(SlotKey(service_id, 0, node.id) for node in self._view.nodes())
-        return _removals(tasks, charge)
 
     def _tasks_at(self, key: SlotKey, charge: Charge) -> tuple[Task, ...]:
         return tuple(task for task in tasks_at(self._view, key) if _is_current(task, charge.service))
 
     def _look(self, key: SlotKey, slot: Sequence[Task], charge: Charge) -> Tended:
+        tended = self._look_at_run(key, slot, charge)
+        if len(tasks_at(self._view, key)) == len(slot) or any(isinstance(done, Delete) for done in tended.actions):
+            return tended
+        return tended._replace(actions=(*tended.actions, *self._removals(key, charge)))
+
+    def _removals(self, key: SlotKey, charge: Charge) -> Iterator[Action]:
+        """Have what still runs of older runs removed."""
+        for task in tasks_at(self._view, key):
+            if not _is_current(task, charge.service) and not is_over(task) and task.desired_state < TaskState.REMOVE:
+                yield Update(raised(task, TaskState.REMOVE))
+
+    def _look_at_run(self, key: SlotKey, slot: Sequence[Task], charge: Charge) -> Tended:
         if charge.mode is Mode.REPLICATED_JOB:
             return tend(key, slot, charge, self._ids)
         node = self._view.node(key.node)
@@ -194,18 +205,8 @@ def _standing(slot: Sequence[Task], charge: Charge) -> Standing | None:
 
 
 def _needs_look(task: Task, charge: Charge) -> bool:
-    """A task that is not simply on its way: it ended, or waits for its start; or may have lost its node."""
-    return is_live(task) and not charge.is_done(task)
-
-
-def _removals(tasks: Iterable[Task], charge: Charge) -> list[Entry[SlotKey]]:
-    """Have what still runs of older iterations removed."""
-    entries = []
-    for task in tasks:
-        if not _is_current(task, charge.service) and not is_over(task) and task.desired_state < TaskState.REMOVE:
-            action: Action = Update(raised(task, TaskState.REMOVE))
-            entries.append(Entry(SlotKey(task.service_id, EVERYTHING), (action,)))
-    return entries
+    """A task that may have to be restarted, released or removed."""
+    return is_live(task) and not (charge.is_done(task) and _is_current(task, charge.service))
 
 
 def _iteration(service: Service) -> Version:

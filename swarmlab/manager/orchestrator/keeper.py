@@ -63,7 +63,7 @@ class Keeper(ABC):
         self._rollouts: dict[ServiceId, Rollout] = {}
         #: Slots with more than one live task; when one of those runs, the other may have to go.
         self._doubled: set[SlotKey] = set()
-        #: Tasks that the proposal on its way changes, and those of them whose slots are done with then.
+        #: Tasks that the proposal on its way makes or changes, and those of them whose slots are done with then.
         self._sent: set[TaskId] = set()
         self._removing: set[TaskId] = set()
         # What is marked: services to reconcile, slots to tend, updates to carry on.
@@ -154,7 +154,11 @@ class Keeper(ABC):
             if is_live(task) or key in self._agenda:
                 self._slots.add(key)
         elif old is None:
-            if task.desired_state == TaskState.READY or is_move(task):
+            if task.id not in self._sent:
+                # Somebody else's: of an earlier term perhaps, and committed only now.
+                self._services.add(task.service_id)
+                self._slots.add(key)
+            elif task.desired_state == TaskState.READY or is_move(task):
                 self._slots.add(key)
         elif self._matters(key, task, old):
             self._slots.add(key)
@@ -234,7 +238,7 @@ class Keeper(ABC):
                     action.object.id
                     for entry in entries
                     for action in entry.actions
-                    if type(action) is Update and type(action.object) is Task
+                    if isinstance(action, Create | Update) and isinstance(action.object, Task)
                 }
                 return self._desk.propose(entries)
         return []
@@ -372,7 +376,7 @@ class Keeper(ABC):
                 continue
             actions = renew(key, tasks_at(self._view, key), charge, self._ids) if self._may_renew(key, charge) else ()
             if actions:
-                entries.append(Entry(key, actions))
+                entries.append(Entry(SlotKey(key.service, UPDATE), actions))
             else:
                 rollout.leave(key)
                 self._rolling.add(key.service)

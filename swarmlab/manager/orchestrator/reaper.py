@@ -14,6 +14,7 @@ from swarmlab.api import (
     Duration,
     Instant,
     Node,
+    NodeId,
     Service,
     ServiceId,
     Task,
@@ -73,12 +74,12 @@ class TaskReaper:
                 self._hear(changes)
             case Led(view=view):
                 self._view = view
-                self._note_all(view.tasks())
+                self._note_everything()
                 self._due = True
             case Proposed():
                 settled = self._desk.settle(event, now)
                 effects += settled.effects
-                self._note_all(task for task in map(self._view.task, settled.again) if task is not None)
+                self._note_again(settled.again)
             case TimerFired(name=name) if name == RETRY:
                 self._desk.resume()
             case TimerFired(name=name) if name == BATCH:
@@ -105,14 +106,14 @@ class TaskReaper:
             elif type(obj) is Cluster:
                 assert old is None or isinstance(old, Cluster)
                 if task_history_limit(obj) != task_history_limit(old):
-                    self._note_all(self._view.tasks())
+                    self._note_everything()
 
     def _hear_task(self, task: Task, old: Task | None) -> None:
         if old is None:
             if task.service_id and self._view.service(task.service_id) is None:
                 self._lost.add(task.id)
             self._note_slot(task)
-        elif is_over(task) and not is_over(old) and not is_live(task):
+        elif is_over(task) and not is_over(old) and (not is_live(task) or task.desired_state == TaskState.COMPLETE):
             self._note_slot(task)
         elif old.desired_state == TaskState.READY != task.desired_state:
             # It waits no more, so what it waited for is history now.
@@ -122,12 +123,31 @@ class TaskReaper:
         if task.node_id and (old is None or task.node_id != old.node_id) and self._view.node(task.node_id) is None:
             self._lost.add(task.id)
 
-    def _note_all(self, tasks: Iterable[Task]) -> None:
-        for task in tasks:
-            self._lost.add(task.id)
-            self._note_slot(task)
+    def _note_again(self, task_ids: Iterable[TaskId]) -> None:
+        for task_id in task_ids:
+            task = self._view.task(task_id)
+            if task is not None:
+                self._lost.add(task_id)
+                self._note_slot(task)
+                if _is_disposable(task):
+                    self._doomed.add(task_id)
+
+    def _note_everything(self) -> None:
+        """Note all that there is to do, in one walk over the tasks."""
+        nodes = {node.id for node in self._view.nodes()} | {NodeId("")}
+        services = {service.id: (mode_if_any(service), self._limit(service)) for service in self._view.services()}
+        counts: dict[SlotKey, int] = {}
+        for task in self._view.tasks():
+            mode, limit = services.get(task.service_id, (None, -1))
+            if task.node_id not in nodes or (task.service_id and task.service_id not in services):
+                self._lost.add(task.id)
             if _is_disposable(task):
                 self._doomed.add(task.id)
+            if mode is not None and limit >= 0:
+                key = slot_of(task, mode)
+                counts[key] = count = counts.get(key, 0) + 1
+                if count > limit:
+                    self._slots.add(key)
 
     def _note_slot(self, task: Task) -> None:
         service = self._view.service(task.service_id)

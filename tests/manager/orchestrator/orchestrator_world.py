@@ -6,6 +6,7 @@ after each commit; nodes that are down say nothing. Every commit is checked agai
 
 import heapq
 import random
+from collections import deque
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -39,6 +40,7 @@ from swarmlab.api import (
     NodeStatus,
     OrchestrationConfig,
     Placement,
+    ProposalDropped,
     ReplicatedJob,
     ReplicatedService,
     RestartPolicy,
@@ -68,7 +70,7 @@ from swarmlab.manager.orchestrator import (
     TaskReaper,
 )
 from swarmlab.plugin import Move
-from swarmlab.store import EMPTY, CommitAtOnce, Committed, Led, Outcome, Snapshot, Store, apply
+from swarmlab.store import EMPTY, Committed, Entry, Led, Outcome, Snapshot, Store
 
 START = Instant(1_000_000 * SECOND)
 #: How long after a commit the model looks at the tasks, and how long each of its steps takes.
@@ -122,6 +124,41 @@ class Broken(AssertionError):
     """Something that must hold at any moment did not."""
 
 
+class SlowProposer:
+    """Commits each entry after a while, or drops it and all that follow it."""
+
+    max_entry_bytes = None
+
+    def __init__(self, world: "World") -> None:
+        self._world = world
+        self._waiting: deque[Callable[[Exception | None], None]] = deque()
+
+    def propose(self, entry: Entry, done: Callable[[Exception | None], None]) -> None:
+        world = self._world
+        world.writers[entry.version] = world.writer
+        if world.latency is None and not self._waiting:
+            done(None)
+            return
+        self._waiting.append(done)
+        world.at(after(world.now, world.latency or 0), self._settle)
+
+    def flush(self) -> None:
+        """Settle all that is on its way: who leads next knows its end."""
+        while self._waiting:
+            self._settle()
+
+    def _settle(self) -> None:
+        if not self._waiting:
+            return
+        done = self._waiting.popleft()
+        self._world.proposals += 1
+        if self._world.drop_every and self._world.proposals % self._world.drop_every == 0:
+            self._waiting.clear()
+            done(ProposalDropped("no quorum"))
+        else:
+            done(None)
+
+
 class World:
     """One cluster in virtual time.
 
@@ -132,6 +169,11 @@ class World:
     """
 
     def __init__(self, nodes: Iterable[str] = (), *, history: int = 5, seed: int = 1) -> None:
+        #: How long a proposal takes; None: no time at all, and nobody can be faster.
+        self.latency: Duration | None = None
+        #: Each so-manieth slow proposal is dropped.
+        self.drop_every = 0
+        self.proposals = 0
         self.now = START
         self.log: list[tuple[str, dict[str, Any]]] = []
         #: Task image -> how long after its start a task fails; without an entry it never does.
@@ -152,13 +194,15 @@ class World:
         self._count = 0
         self._timers: dict[tuple[str, str], int] = {}
         self._stirring = False
-        #: {version: the part that proposed it}; the others are the user's.
-        self._writers: dict[int, str] = {}
-        self._writer = "user"
+        #: {version: the part that proposed it}
+        self.writers: dict[int, str] = {}
+        #: Who is proposing now, or proposed what is being checked.
+        self.writer = "user"
         self._ids = 0
         #: When each task reached its present state, or was wanted in its present one.
         self._since: dict[str, Instant] = {}
-        self.store = Store(CommitAtOnce(), lambda: self.now, EMPTY, on_commit=self._committed)
+        self._proposer = SlowProposer(self)
+        self.store = Store(self._proposer, lambda: self.now, EMPTY, on_commit=self._committed)
         self.seed = seed
         self.refusals = 0
         self._assembly = self._new_assembly()
@@ -175,7 +219,12 @@ class World:
     # --- leadership
 
     def _new_assembly(self) -> Assembly:
-        ids = random.Random(self.seed)
+        ids, term = random.Random(self.seed), self.seed
+
+        def of_term(port: Callable[[str, Any], None]) -> Callable[[str, Any], None]:
+            """The port, which does nothing for the parts of an earlier term."""
+            return lambda source, effect: port(source, effect) if term == self.seed else None
+
         components = [
             ReplicatedOrchestrator(ids),
             GlobalOrchestrator(ids),
@@ -184,29 +233,31 @@ class World:
             TaskReaper(),
         ]
         ports = {
-            Propose: self._propose,
-            SetTimer: self._set_timer,
-            CancelTimer: self._cancel_timer,
-            Record: lambda source, effect: self.log.append((effect.name, dict(effect.fields))),
+            Propose: of_term(self._propose),
+            SetTimer: of_term(self._set_timer),
+            CancelTimer: of_term(self._cancel_timer),
+            Record: of_term(lambda source, effect: self.log.append((effect.name, dict(effect.fields)))),
         }
         return Assembly(components, ports, lambda: self.now)  # type: ignore[arg-type]
 
     def lead(self) -> None:
-        """A new leader: all parts anew, nothing known but the store."""
+        """A new leader: all parts anew, nothing known but the store, and nothing of the old one on its way."""
         self.seed += 1
+        self._proposer.flush()
         self._timers.clear()
         self._assembly = self._new_assembly()
         self._assembly.broadcast(Led(self.store.view))
         self.stir()
 
     def _propose(self, source: str, effect: Propose) -> None:
-        assembly = self._assembly
+        term = self.seed
 
         def done(outcome: Outcome) -> None:
             self.refusals += len(outcome.refused)
-            assembly.post(source, Proposed(effect.tag, outcome.version, outcome.refused, outcome.error))
+            if term == self.seed:
+                self._assembly.post(source, Proposed(effect.tag, outcome.version, outcome.refused, outcome.error))
 
-        self._writers[self.store.view.version + 1] = source
+        self.writer = source
         self.store.propose(effect.changes, done)
 
     def _set_timer(self, source: str, effect: SetTimer) -> None:
@@ -249,10 +300,11 @@ class World:
 
     def commit(self, *actions: Action) -> None:
         outcomes: list[Outcome] = []
-        self._writers[self.store.view.version + 1] = "user"
+        self.writer = "user"
         self.store.propose(Changes.atomic(*actions), outcomes.append)
-        [outcome] = outcomes
-        assert not outcome.refused, outcome.refused
+        if self.latency is None:
+            [outcome] = outcomes
+            assert not outcome.refused, outcome.refused
 
     def create(self, spec: ServiceSpec) -> ServiceId:
         self._ids += 1
@@ -385,7 +437,7 @@ class World:
     # --- the model of all else
 
     def _committed(self, event: Committed) -> None:
-        self._writer = self._writers.pop(event.view.version)
+        self.writer = self.writers.pop(event.view.version)
         for change in event.changes:
             if isinstance(change.object, Task):
                 old = change.old
@@ -414,11 +466,15 @@ class World:
             if moved is not None:
                 actions.append(Update(moved))
         if actions:
-            self._writers[self.store.view.version + 1] = "model"
-            self.store.propose(Changes.each(actions), lambda outcome: None)
+            self.writer, self._stirring = "model", True
+            self.store.propose(Changes.each(actions), self._moved)
         elif wake:
             self._stirring = True
             self.at(min(wake), self._move_on)
+
+    def _moved(self, outcome: Outcome) -> None:
+        self._stirring = False
+        self.stir()
 
     def _moved_on(self, task: Task, view: Snapshot, placed: dict[NodeId, int], wake: list[Instant]) -> Task | None:
         state = task.status.state
@@ -508,12 +564,12 @@ class World:
     def _check(self, change: Change, task: Task, view: Snapshot) -> None:
         old = change.old
         if change.kind == ChangeKind.REMOVED:
-            if self._writer == "reaper" and TaskState.ASSIGNED <= task.status.state <= TaskState.RUNNING:
+            if self.writer == "reaper" and TaskState.ASSIGNED <= task.status.state <= TaskState.RUNNING:
                 raise Broken(f"deleted while it may run: {task.id} {task.status.state!r}")
             return
         if old is None:
-            if self._writer not in ("replicated", "global", "jobs", "user"):
-                raise Broken(f"{self._writer} created a task")
+            if self.writer not in ("replicated", "global", "jobs", "user"):
+                raise Broken(f"{self.writer} created a task")
         else:
             assert isinstance(old, Task)
             self._check_step(task, old)
@@ -535,10 +591,10 @@ class World:
             "jobs": {"desired_state"},
             "enforcer": {"status"},
             "reaper": {"desired_state", "status"},
-        }.get(self._writer)
+        }.get(self.writer)
         if allowed is not None and not written <= allowed:
-            raise Broken(f"{self._writer} wrote {sorted(written - allowed)} of a task")
-        if self._writer == "reaper" and task.status.state not in (old.status.state, TaskState.ORPHANED):
+            raise Broken(f"{self.writer} wrote {sorted(written - allowed)} of a task")
+        if self.writer == "reaper" and task.status.state not in (old.status.state, TaskState.ORPHANED):
             raise Broken(f"the reaper wrote {task.status.state!r}")
 
     def _check_slot(self, task: Task, service: Service, view: Snapshot) -> None:
@@ -562,4 +618,4 @@ def image_of(task: Task) -> str:
     return task.spec.container.image if task.spec.container is not None else ""
 
 
-__all__ = ["LATENCY", "START", "Broken", "World", "a_node", "a_spec", "apply", "image_of"]
+__all__ = ["LATENCY", "START", "Broken", "World", "a_node", "a_spec", "image_of"]

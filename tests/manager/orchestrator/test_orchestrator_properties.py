@@ -4,7 +4,11 @@ The world checks each commit. Here random things happen to it, then all causes o
 must be exactly the tasks that are wanted.
 """
 
+import hashlib
 import os
+import subprocess
+import sys
+from pathlib import Path
 from typing import Any
 
 import hypothesis.strategies as st
@@ -301,15 +305,71 @@ def completed_none(world: World, service: Service) -> bool:
     return all(task.status.state != TaskState.COMPLETE for task in world.view.tasks_of(service.id))
 
 
-@settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck), phases=PHASES)
-@given(st.sampled_from([0, 1, 2, 5]), histories)
-def test_orchestrators_converge_from_any_reachable_state(history: int, happenings: list[tuple[Any, ...]]) -> None:
-    world = a_world(history)
+def live(world: World, history: int, happenings: list[tuple[Any, ...]]) -> None:
+    """Let all of it happen, end all trouble, and look at what became of it."""
     for event in happenings:
         happen(world, event)
+    world.latency = None
+    world.run(2)
     heal(world)
     world.run(3000)
     assert wrongs(world, history) == []
     version = world.view.version
     world.run(3000)
     assert world.view.version == version, "it changes things without end"
+
+
+@settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck), phases=PHASES)
+@given(st.sampled_from([0, 1, 2, 5]), histories)
+def test_orchestrators_converge_from_any_reachable_state(history: int, happenings: list[tuple[Any, ...]]) -> None:
+    live(a_world(history), history, happenings)
+
+
+@settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck), phases=PHASES)
+@given(st.sampled_from([1, 5]), histories, st.sampled_from([0.004, 0.03, 0.3]), st.sampled_from([0, 3, 7]))
+def test_they_converge_when_commits_take_time_and_fail(
+    history: int, happenings: list[tuple[Any, ...]], latency: float, drop_every: int
+) -> None:
+    """Others are faster now and then, and a leader may change while a proposal of the last one is on its way."""
+    world = a_world(history)
+    world.latency = Duration(round(latency * SECOND))
+    world.drop_every = drop_every
+    live(world, history, happenings)
+
+
+def test_the_same_history_gives_the_same_decisions_whatever_the_hash_seed() -> None:
+    """Nothing is decided by the order of a set."""
+    script = (
+        "import sys; sys.path.insert(0, sys.argv[1]); import test_orchestrator_properties as properties; "
+        "print(properties.digest())"
+    )
+    digests = {
+        subprocess.run(
+            [sys.executable, "-c", script, str(Path(__file__).parent)],
+            env={**os.environ, "PYTHONHASHSEED": seed},
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+        for seed in ("0", "1", "77")
+    }
+    assert len(digests) == 1
+
+
+def digest() -> str:
+    """All that was decided in one busy history."""
+    world = a_world(2)
+    for mode in sorted(set(MODES)):
+        happen(world, ("create", mode, 5, "at-once", "start-first-2"))
+    for number in range(200):
+        for kind, *more in (
+            ("update", IMAGES[number % len(IMAGES)]),
+            ("move", number % 4),
+            ("fail",),
+            ("scale", number % 9),
+            ("label", number % 3 == 0),
+            (("down", "up", "drain", "activate", "add-node", "lead")[number % 6],),
+        ):
+            happen(world, (kind, number * 5 % 11, *more) if kind != "lead" else (kind,))
+            world.run(0.07 * (number % 7))
+    return hashlib.sha256(repr((world.log, world.view.tasks())).encode()).hexdigest()
