@@ -6,7 +6,7 @@ import sys
 from collections.abc import Mapping
 from typing import Any
 
-from swarmlab.cli.exits import UsageError
+from swarmlab.cli.exits import CommandError, UsageError
 from swarmlab.cli.output import show_ids, show_value
 
 
@@ -14,16 +14,22 @@ def scheduler(options: argparse.Namespace) -> None:
     """Time the scheduler's decisions and their commit."""
     if options.one_off and options.services is not None:
         raise UsageError("--one-off and --services exclude each other")
+    if options.distinct and not options.one_off:
+        raise UsageError("--distinct goes with --one-off alone")
     from swarmlab.bench import scheduler_bench
 
-    result = scheduler_bench(
-        nodes=options.nodes or 1000,
-        tasks=options.tasks or 10_000,
-        services=0 if options.one_off else options.services or 1,
-        strategy=options.strategy or "spread",
-        seed=options.seed or 0,
-    )
-    show_result(result, options.output)
+    try:
+        result = scheduler_bench(
+            nodes=options.nodes or 1000,
+            tasks=options.tasks or 10_000,
+            services=0 if options.one_off else options.services or 1,
+            strategy=options.strategy or "spread",
+            seed=options.seed or 0,
+            distinct=bool(options.distinct),
+        )
+    except RuntimeError as error:  # not all tasks were placed
+        raise CommandError(str(error)) from error
+    show_result({"bench": "scheduler", **result}, options.output)
 
 
 async def start(options: argparse.Namespace) -> None:
