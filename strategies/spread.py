@@ -63,8 +63,12 @@ def spread(group: Group, view: ClusterView) -> Ints:
     if view.score_parts(group):
         key = np.argsort(np.lexsort((key, -view.scores(group))))
 
+    well = not faulty.any()
+    if well and not group.preferences:
+        return levelled(own, capacity, group.count, key)
+
     def leaf(inside: Ints, count: int) -> Ints:
-        if not faulty.any():
+        if well:
             return levelled(own[inside], capacity[inside], count, key[inside])
         counts = np.zeros(len(inside), np.int64)
         for failures in np.unique(faulty[inside]):
@@ -80,4 +84,5 @@ def spread(group: Group, view: ClusterView) -> Ints:
 def last_choice(group: Group, view: ClusterView) -> Ints:
     """0 for the nodes where this kind of task does well, else how often it failed there of late."""
     failures = view.nodes.failures_of(group).astype(np.int64)
-    return np.where(failures >= FAILURES, failures, 0)
+    failures[failures < FAILURES] = 0
+    return failures

@@ -128,6 +128,8 @@ def _first(key: Ints | Counts | Floats, count: int) -> Ints:
     """The indices of the `count` lowest keys, ties by index; ascending. `count` is at most their number."""
     if count >= len(key):
         return np.arange(len(key), dtype=np.int64)
+    if count == 1:
+        return np.array([np.argmin(key)], np.int64)
     border = lowest(key, count)
     below = np.flatnonzero(key < border)
     at = np.flatnonzero(key == border)[: count - len(below)]

@@ -46,7 +46,7 @@ TEXTS = {
 
 def refusals(group: Group, table: Table) -> list[Refusals]:
     """All refusals of the built-in filters, in their order; those that refuse nobody are left out."""
-    return [found for found in _all(group, table) if found.mask.any()]
+    return [found for found in _all(group, table) if found is not None and found.mask.any()]
 
 
 def capacity(group: Group, table: Table, refused: Sequence[Refusals]) -> Ints:
@@ -67,7 +67,7 @@ def capacity(group: Group, table: Table, refused: Sequence[Refusals]) -> Ints:
     return np.maximum(room, 0, out=room)
 
 
-def _all(group: Group, table: Table) -> Iterator[Refusals]:
+def _all(group: Group, table: Table) -> Iterator[Refusals | None]:
     yield _ready(table)
     yield from _resources(group, table)
     if group.drivers:
@@ -92,7 +92,7 @@ def _ready(table: Table) -> Refusals:
     return found
 
 
-def _resources(group: Group, table: Table) -> Iterator[Refusals]:
+def _resources(group: Group, table: Table) -> Iterator[Refusals | None]:
     wanted = group.reservation
     if wanted.nano_cpus:
         yield _short(wanted.nano_cpus, table.cpu_free, "nano-CPUs")
@@ -102,9 +102,12 @@ def _resources(group: Group, table: Table) -> Iterator[Refusals]:
         yield _short(need, table.generic_free(kind), kind)
 
 
-def _short(need: int, have: Ints, unit: str) -> Refusals:
+def _short(need: int, have: Ints, unit: str) -> Refusals | None:
+    short = have < need
+    if not short.any():
+        return None
     needs: npt.NDArray[np.int64] = np.broadcast_to(np.int64(need), have.shape)
-    return Refusals(sealed(have < need), "insufficient resources", needs, have, unit, RESOURCES)
+    return Refusals(sealed(short), "insufficient resources", needs, have, unit, RESOURCES)
 
 
 def _drivers(group: Group, table: Table) -> Refusals:
