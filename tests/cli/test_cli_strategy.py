@@ -1,0 +1,46 @@
+"""`strategy ls` and `strategy show` need no cluster."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from swarmlab.cli.exits import Exit
+from swarmlab.cli.main import main
+
+SHIPPED = ["binpack", "random", "rebalance", "spread"]
+
+
+def test_what_is_installed(capsys: pytest.CaptureFixture[str]) -> None:
+    for words in (["ls", "-q"], ["list", "-o", "name"]):
+        assert main(["strategy", *words]) == Exit.OK
+        assert set(SHIPPED) <= set(capsys.readouterr().out.split())
+    assert main(["strategy", "ls"]) == Exit.OK
+    rows = {line.split()[0]: line.split()[1] for line in capsys.readouterr().out.splitlines()}
+    assert (rows["NAME"], rows["rebalance"], rows["spread"]) == ("REBALANCES", "yes", "no")
+    assert main(["strategy", "ls", "-o", "json"]) == Exit.OK
+    listed = {one["name"]: one for one in json.loads(capsys.readouterr().out)}
+    assert listed["spread"]["origin"] == "swarmlab_strategies"
+
+
+def test_one_of_them(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["strategy", "show", "rebalance"]) == Exit.OK
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].startswith("rebalance: ")
+    assert "  rebalances: yes" in lines
+    assert any(line.startswith("  --set ") for line in lines)
+    assert main(["strategy", "show", "rebalance", "-o", "json"]) == Exit.OK
+    assert json.loads(capsys.readouterr().out)["rebalances"] is True
+    assert main(["strategy", "show", "rebalance", "-o", "name"]) == Exit.OK
+    assert capsys.readouterr().out == "rebalance\n"
+
+
+def test_an_unknown_one(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["strategy", "show", "spred"]) == Exit.NOT_FOUND
+    assert capsys.readouterr().err == 'Error: strategy not found: "spred"; did you mean "spread"?\n'
+
+
+def test_a_plugin_that_is_not_there(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    assert main(["strategy", "ls", "--plugin", "nothing"]) == Exit.NOT_FOUND
+    assert main(["strategy", "ls", "--plugin", str(tmp_path / "none.py")]) == Exit.INVALID
+    assert "there is no such file" in capsys.readouterr().err
