@@ -100,6 +100,9 @@ class TaskReaper:
             elif type(obj) is Service:
                 if change.kind == ChangeKind.REMOVED:
                     self._lost.update(task.id for task in self._view.tasks_of(obj.id))
+                elif isinstance(old, Service) and self._limit(obj) != self._limit(old):
+                    for task in self._view.tasks_of(obj.id):
+                        self._note_slot(task)
             elif type(obj) is Node:
                 if change.kind == ChangeKind.REMOVED:
                     self._lost.update(task.id for task in self._view.tasks_on(obj.id))

@@ -260,6 +260,22 @@ def test_a_lower_limit_takes_effect_at_once() -> None:
     assert len(world.tasks(web)) == 2
 
 
+def test_a_lower_number_of_restarts_takes_effect_at_once() -> None:
+    """Found by a story of faults: slots of which nothing runs any more kept the longer history for ever."""
+    world = World(["n1"], history=1)
+    world.fails_after = {"v1": Duration(S)}
+    rule = RestartPolicy(condition=RestartCondition.ANY, delay=Duration(S), max_attempts=3)
+    web = world.create(a_spec(restart=rule))
+    world.run(60)
+    assert len(world.tasks(web)) == 4
+    service = world.view.service(web)
+    assert service is not None
+    never = replace(rule, condition=RestartCondition.NONE, max_attempts=0)
+    world.commit(Update(replace(service, spec=replace(service.spec, task=replace(service.spec.task, restart=never)))))
+    world.run(1)
+    assert len(world.tasks(web)) == 1
+
+
 def test_without_history_a_failing_task_still_keeps_its_delay() -> None:
     world = World(["n1"], history=0)
     web = world.create(a_spec(restart=RestartPolicy(condition=RestartCondition.ANY, delay=Duration(10 * S))))
