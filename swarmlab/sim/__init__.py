@@ -10,6 +10,7 @@ from swarmlab.sim.broken import InvariantBroken
 from swarmlab.sim.checkers import check_commit, check_converged
 from swarmlab.sim.executor import ExecutorModel, SimExecutor, TaskModel
 from swarmlab.sim.expectations import running_by_node
+from swarmlab.sim.faults import draw_scenario, write_scenario
 from swarmlab.sim.heap import Heap, HeapTimers
 from swarmlab.sim.network import Network, NetworkModel
 from swarmlab.sim.proposer import CommitModel, HeapProposer
@@ -39,10 +40,12 @@ __all__ = [
     "check_commit",
     "check_converged",
     "check_proposal",
+    "draw_scenario",
     "load_scenario",
     "play_scenario",
     "recipe",
     "run_scenario",
     "running_by_node",
     "unrest",
+    "write_scenario",
 ]

@@ -2,7 +2,7 @@
 
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 from swarmlab.api import (
     Availability,
@@ -19,22 +19,30 @@ from swarmlab.api import (
     Service,
     Task,
     TaskState,
+    UpdateState,
 )
 from swarmlab.sim.broken import InvariantBroken
 from swarmlab.store import Committed, Snapshot
 
+_PAUSED = (UpdateState.PAUSED, UpdateState.ROLLBACK_PAUSED)
 
-def check_commit(event: Committed) -> None:
+
+def check_commit(event: Committed, *, at_once: bool = True) -> None:
     """Look at one commit.
+
+    Proposals that take a while may rest on what has changed meanwhile, which is then mended; with `at_once`, no such
+    excuse is taken.
 
     Raises:
         InvariantBroken: With all that is wrong.
     """
-    wrong = [text for change in event.changes if isinstance(change.object, Task) for text in _task(change, event.view)]
+    wrong = [text for change in event.changes if isinstance(change.object, Task) for text in _task(change)]
     placed = [task for task in map(_placed, event.changes) if task is not None]
     for node_id in sorted({task.node_id for task in placed}):
         wrong += [*_overcommit(node_id, event.view), *_contested(node_id, event.view)]
-    wrong += [text for task in placed for text in _crowded(task, event.view)]
+    wrong += [text for task in placed for text in _crowded(task, placed, event.view)]
+    if at_once:
+        wrong += [text for change in event.changes for text in _outdated(change, event.view)]
     if wrong:
         raise InvariantBroken(f"at version {event.view.version}: " + "; ".join(wrong))
 
@@ -54,6 +62,11 @@ def check_converged(view: Snapshot, unplaceable: Mapping[str, int] | None = None
 
 def unconverged(view: Snapshot, unplaceable: Mapping[str, int] | None = None) -> Iterator[str]:
     """What each service lacks or has too much of. A service whose tasks may end for good lacks nothing."""
+    for task in view.tasks():
+        if task.service_id and view.service(task.service_id) is None:
+            yield f"task {task.id} is there, and its service {task.service_id} is gone"
+        if task.node_id and view.node(task.node_id) is None and task.status.state <= TaskState.RUNNING:
+            yield f"task {task.id} is {task.status.state.name} on node {task.node_id}, which is gone"
     for service in view.services():
         name, spec = service.spec.annotations.name, service.spec
         tasks = view.tasks_of(service.id)
@@ -97,6 +110,8 @@ def suits(placement: Placement | None, node: Node) -> bool:
 
 def _may_end(service: Service) -> bool:
     """Its tasks are not restarted without end."""
+    if service.update_status is not None and service.update_status.state in _PAUSED:
+        return True  # tasks of the old spec, whose rules may have been others
     policy = service.spec.task.restart or RestartPolicy()
     job = service.spec.replicated_job is not None
     steady = (RestartCondition.ANY, RestartCondition.ON_FAILURE) if job else (RestartCondition.ANY,)
@@ -113,18 +128,14 @@ def schedulable(node: Node) -> bool:
     return node.status.state == NodeState.READY and node.spec.availability == Availability.ACTIVE
 
 
-def _task(change: Change, view: Snapshot) -> Iterator[str]:
+def _task(change: Change) -> Iterator[str]:
     kind, task, old = change.kind, change.object, change.old
     assert isinstance(task, Task)
     assert old is None or isinstance(old, Task)
     if kind == ChangeKind.REMOVED:
         return
-    if task.service_id and view.get(Service, task.service_id) is None and task.desired_state < TaskState.SHUTDOWN:
-        yield f"task {task.id} is wanted, and its service {task.service_id} is gone"
     if TaskState.ASSIGNED <= task.status.state <= TaskState.RUNNING and not task.node_id:
         yield f"task {task.id} is {task.status.state.name} on no node"
-    if task.node_id and view.node(task.node_id) is None and task.status.state <= TaskState.RUNNING:
-        yield f"task {task.id} is {task.status.state.name} on node {task.node_id}, which does not exist"
     if task.status.state == TaskState.REMOVE:
         yield f"task {task.id} is observed as REMOVE, which is only ever desired"
     if old is None:
@@ -147,6 +158,23 @@ def _placed(change: Change) -> Task | None:
     if task.status.state != TaskState.ASSIGNED:
         return None
     return task if old is None or old.status.state < TaskState.ASSIGNED else None
+
+
+def _outdated(change: Change, view: Snapshot) -> Iterator[str]:
+    """What nobody would do who knows this view."""
+    task = change.object
+    if not isinstance(task, Task) or change.kind == ChangeKind.REMOVED:
+        return
+    if task.service_id and view.service(task.service_id) is None and task.desired_state < TaskState.SHUTDOWN:
+        yield f"task {task.id} is wanted, and its service {task.service_id} is gone"
+    node = view.node(task.node_id)
+    if task.node_id and node is None and task.status.state <= TaskState.RUNNING:
+        yield f"task {task.id} is {task.status.state.name} on node {task.node_id}, which does not exist"
+    if _placed(change) is not None and node is not None:
+        if not schedulable(node):
+            yield f"task {task.id} was put on node {node.id}, which gets no tasks"
+        if not suits(task.spec.placement, node):
+            yield f"task {task.id} was put on node {node.id}, which is unsuitable"
 
 
 def _overcommit(node_id: NodeId, view: Snapshot) -> Iterator[str]:
@@ -188,16 +216,24 @@ def _contested(node_id: NodeId, view: Snapshot) -> Iterator[str]:
             yield f"node {node_id} has {count} tasks with host port {number}/{protocol}"
 
 
-def _crowded(placed: Task, view: Snapshot) -> Iterator[str]:
-    """Too many tasks of a service on the node of a new one."""
-    most = placed.spec.placement.max_replicas if placed.spec.placement is not None else 0
+def _crowded(new: Task, placed: Sequence[Task], view: Snapshot) -> Iterator[str]:
+    """Too many tasks of a service on the node of a new one.
+
+    Of those `placed` with it, only such as allow no more: another spec of the service may have come after this one.
+    """
+    most = _most(new)
+    more = {task.id for task in placed if not 0 < _most(task) <= most}
     count = sum(
         TaskState.ASSIGNED <= task.status.state <= TaskState.RUNNING and task.desired_state <= TaskState.COMPLETE
-        for task in view.tasks_on(placed.node_id)
-        if task.service_id == placed.service_id
+        for task in view.tasks_on(new.node_id)
+        if task.service_id == new.service_id and task.id not in more
     )
     if 0 < most < count:
-        yield f"node {placed.node_id} has {count} tasks of service {placed.service_id}, at most {most} may be there"
+        yield f"node {new.node_id} has {count} tasks of service {new.service_id}, at most {most} may be there"
+
+
+def _most(task: Task) -> int:
+    return task.spec.placement.max_replicas if task.spec.placement is not None else 0
 
 
 def _kinds(resources: Resources) -> Iterator[str]:

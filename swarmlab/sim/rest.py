@@ -66,6 +66,8 @@ def _hoarded(view: Snapshot) -> Iterator[str]:
         service = view.service(task.service_id)
         if service is None or task.status.state <= TaskState.RUNNING:
             continue
+        if service.job_status is not None and task.status.state == TaskState.COMPLETE:
+            continue  # what a job has done is its result
         of_nodes = service.spec.global_ is not None or service.spec.global_job is not None
         dead[service.id, task.slot, task.node_id if of_nodes else NodeId("")] += 1
     for (service_id, slot, node_id), count in sorted(dead.items()):
@@ -75,4 +77,4 @@ def _hoarded(view: Snapshot) -> Iterator[str]:
         limit = attempts + 1 if attempts else task_history_limit(view.cluster())
         if limit >= 0 and count > max(limit, 1):
             name = service.spec.annotations.name
-            yield f"slot {slot or node_id} of {name} keeps {count} dead tasks, the history is {limit}"
+            yield f"slot {node_id or slot} of {name} keeps {count} dead tasks, the history is {limit}"

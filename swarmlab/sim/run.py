@@ -2,10 +2,8 @@
 
 import hashlib
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import suppress
 from pathlib import Path
 from random import Random
-from typing import TypeVar
 
 from msgspec.structs import replace
 
@@ -19,9 +17,7 @@ from swarmlab.api import (
     NodeId,
     NodeSpec,
     NotFound,
-    OutOfSequence,
     PluginError,
-    ProposalDropped,
     Rollback,
     Service,
     ServiceSpec,
@@ -34,7 +30,6 @@ from swarmlab.api import (
 )
 from swarmlab.api.quantities import format_duration, parse_bytes, parse_duration
 from swarmlab.manager.controlapi import create_service, remove_node, remove_service, update_node, update_service
-from swarmlab.node.manager import Request
 from swarmlab.plugin import Host
 from swarmlab.sim.broken import InvariantBroken
 from swarmlab.sim.checkers import runs, schedulable
@@ -45,10 +40,6 @@ from swarmlab.sim.scenario import EventEntry, Expectation, Scenario, availabilit
 from swarmlab.sim.world import World, WorldConfig
 from swarmlab.store import Committed, Snapshot
 
-T = TypeVar("T")
-
-#: How often a request is repeated that was overtaken by another change.
-PATIENCE = 20
 #: When the services of a scenario are deployed; its nodes join at the start.
 DEPLOY_AFTER = seconds(1)
 
@@ -243,7 +234,7 @@ class _Run:
                 wanted = availability(action)
                 self._change_node(value, lambda spec: replace(spec, availability=wanted))
             case "remove_node":
-                self._ask(lambda view, _, now: remove_node(view, world.worker(value).node_id, True, now))
+                self.world.ask(lambda view, _, now: remove_node(view, world.worker(value).node_id, True, now))
             case "label":
                 for node, labels in value.items():
                     self._label(node, labels)
@@ -262,7 +253,7 @@ class _Run:
             case "rollback":
                 self._update(value, lambda spec: spec, Rollback.PREVIOUS)
             case "remove":
-                self._ask(lambda view, _, __: remove_service(view, named_service(view, value).id))
+                self.world.ask(lambda view, _, __: remove_service(view, named_service(view, value).id))
             case "mark":
                 self.restarts = 0
             case "calm":
@@ -292,19 +283,12 @@ class _Run:
                 raise NotFound(f"node {name!r} is not in the cluster any more")
             return update_node(view, node_id, node.meta.version.index, change(node.spec))
 
-        self._ask(request)
-
-    def _ask(self, request: Request[T]) -> T:
-        """Have it done as a patient client does: one that was overtaken reads again."""
-        for _ in range(PATIENCE):
-            with suppress(OutOfSequence, ProposalDropped):
-                return self.world.request(request)
-        return self.world.request(request)
+        self.world.ask(request)
 
     def _calm(self) -> None:
         models = self.world.models
-        models.network = replace(models.network, breaks=0.0)
-        models.commits = replace(models.commits, drops=0.0)
+        models.network = replace(models.network, breaks=0.0, delay=replace(models.network.delay, sigma=0.0))
+        models.commits = replace(models.commits, drops=0.0, delay=replace(models.commits.delay, sigma=0.0))
         models.tasks = self.scenario.calm_executor()
 
     def _resize(self, name: str, memory: int) -> None:
@@ -315,7 +299,7 @@ class _Run:
 
     def _deploy(self, name: str, entry: ServiceEntry) -> None:
         spec = entry.spec(name)
-        self._ask(lambda view, ids, now: create_service(view, spec, ids, now))
+        self.world.ask(lambda view, ids, now: create_service(view, spec, ids, now))
 
     def _update(self, name: str, change: Callable[[ServiceSpec], ServiceSpec], rollback: Rollback) -> None:
         def request(view: Snapshot, _: Random, now: Instant) -> tuple[Changes, Service]:
@@ -323,7 +307,7 @@ class _Run:
             version = service.meta.version.index
             return update_service(view, service.id, version, change(service.spec), rollback, now)
 
-        self._ask(request)
+        self.world.ask(request)
 
     def _scale(self, name: str, replicas: int) -> None:
         def scaled(spec: ServiceSpec) -> ServiceSpec:

@@ -78,7 +78,8 @@ class EventEntry(Entry, frozen=True, kw_only=True):
     remove: str | None = None
     #: From here on restarts are counted anew.
     mark: str | None = None
-    #: From here on nothing fails by chance: no wire, no commit, no task; and only tasks of jobs end by themselves.
+    #: From here on nothing fails by chance: no wire, no commit, no task, nor is one of the first two slower than usual;
+    #: and only tasks of jobs end by themselves.
     calm: str | None = None
     expect: Expectation | None = None
     #: Stop and start that node `times` times, `every` so often.

@@ -2,6 +2,8 @@
 
 import random
 from collections.abc import Callable, Mapping
+from contextlib import suppress
+from functools import partial
 from typing import Any, TypeVar, cast
 
 import msgspec
@@ -14,7 +16,9 @@ from swarmlab.api import (
     NodeId,
     NotFound,
     NotLeader,
+    OutOfSequence,
     Precondition,
+    ProposalDropped,
     TaskId,
     Value,
     after,
@@ -43,6 +47,9 @@ from swarmlab.sim.writers import check_proposal
 from swarmlab.store import EMPTY, CommitAtOnce, Committed, Proposer, Snapshot
 
 T = TypeVar("T")
+
+#: How often a request is repeated that was overtaken by another change.
+PATIENCE = 20
 
 
 class WorldConfig(Value, frozen=True, kw_only=True):
@@ -108,7 +115,8 @@ class World:
         self.models = Models(config.network, config.tasks, config.commits)
         self._by_name: dict[str, SimWorker] = {}
         self._by_id: dict[str, SimWorker] = {}
-        self._followers: list[Callable[[Committed], None]] = [check_commit]
+        at_once = config.commits == CommitModel()
+        self._followers: list[Callable[[Committed], None]] = [partial(check_commit, at_once=at_once)]
         self.network = Network(
             self.heap,
             self._rng("network"),
@@ -119,7 +127,7 @@ class World:
         )
         self.manager = self._new_manager(EMPTY)
         self._manager_is_up = True
-        self.cluster_id: ClusterId = self.request(
+        self.cluster_id: ClusterId = self.ask(
             lambda view, ids, _: found_cluster(view, ids, heartbeat=config.heartbeat, history=config.history)
         )
         self.manager.lead()
@@ -169,6 +177,13 @@ class World:
             raise error
         return cast(T, answer)
 
+    def ask(self, request: Request[T]) -> T:
+        """The same as a patient client has it: one that was overtaken or dropped reads again, and asks again."""
+        for _ in range(PATIENCE):
+            with suppress(OutOfSequence, ProposalDropped):
+                return self.request(request)
+        return self.request(request)
+
     def stop_manager(self) -> None:
         """The manager's process ends: what is committed stays, all else is lost, connections too."""
         assert self._manager_is_up, "the manager is down already"
@@ -193,7 +208,7 @@ class World:
     def add_worker(self, name: str, description: NodeDescription) -> SimWorker:
         """A new node joins and starts."""
         assert name not in self._by_name, f"two workers named {name}"
-        node_id = self.request(lambda view, ids, _: admit_worker(view, name, ids))
+        node_id = self.ask(lambda view, ids, _: admit_worker(view, name, ids))
         rng = self._rng(f"executor/{name}")
         executor = SimExecutor(self.heap.clock, self.heap.at, rng, lambda task: self.models.tasks.of(task))
         worker = SimWorker(name, node_id, description, executor)

@@ -30,7 +30,8 @@ _WRITERS: Mapping[type[StoreObject], Mapping[str, frozenset[str]]] = {
         "spec_version": _UPDATERS,
         "previous_spec": _UPDATERS,
         "previous_spec_version": _UPDATERS,
-        "update_status": _UPDATERS,
+        # A job's rollback is over once it has begun.
+        "update_status": _ORCHESTRATORS,
         "job_status": frozenset({"jobs"}),
         "endpoint": frozenset({"allocator"}),
     },
@@ -78,14 +79,15 @@ def _action(source: str, action: Create | Update | Delete, view: Snapshot) -> It
 
 def _status(source: str, old: Task, new: Task) -> Iterator[str]:
     was, becomes = old.status.state, new.status.state
+    unwanted = becomes == TaskState.SHUTDOWN and new.desired_state >= TaskState.SHUTDOWN
     if becomes == TaskState.ORPHANED:
         allowed = source in ("reaper", "dispatcher")
     elif source == "enforcer":
         allowed = becomes == TaskState.REJECTED
     elif was < TaskState.PENDING:
-        allowed = source == "allocator" and becomes <= TaskState.PENDING
+        allowed = source == "allocator" and (becomes <= TaskState.PENDING or unwanted)
     elif was < TaskState.ASSIGNED:
-        allowed = source == "scheduler" and becomes <= TaskState.ASSIGNED
+        allowed = source == "scheduler" and (becomes <= TaskState.ASSIGNED or unwanted)
     else:
         allowed = source == "dispatcher"
     if not allowed:
