@@ -3,8 +3,9 @@
 import os
 import signal
 import sys
+from argparse import Namespace
 from collections.abc import Coroutine, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from swarmlab.cli.commands import BY_WORDS, Command, find, group_help, overview
 from swarmlab.cli.exits import CommandError, Exit, UsageError, exit_of, exit_table
@@ -61,26 +62,38 @@ def _run(words: list[str]) -> int:
         return Exit.OK
     if words[:1] == ["help"]:
         words = [*words[1:], "--help"]
-    words = _socket_last(words)
-    command, group, rest = find(words)
+    command, group, rest = find(_socket_last(words))
     if command is None and group:
         if rest and rest[0] not in ("--help", "-h"):
             raise UsageError(f"{group}: a command is wanted before {rest[0]}", f"swarmlab {group}")
         print(group_help(group))
         return Exit.OK if rest else Exit.USAGE
-    chosen = command or BY_WORDS["run"]
-    return _execute(chosen, rest)
-
-
-def _execute(command: Command, arguments: list[str]) -> int:
-    prog = "swarmlab" if command.words == "run" else f"swarmlab {command.words}"
-    parser = Parser(prog, f"{command.summary}.", exit_table())
-    command.declare(parser)
-    options = parser.read(arguments)
-    result = command.function()(options)
+    call = build_call(words)
+    result = call.command.function()(call.options)
     if isinstance(result, Coroutine):
         result = _awaited(result)
     return Exit.OK if result is None else int(result)
+
+
+class Call(NamedTuple):
+    """A command and its options."""
+
+    command: Command
+    options: Namespace
+
+
+def build_call(arguments: Sequence[str]) -> Call:
+    """The command that `arguments` name, `run` where they name none, and its options, read and checked.
+
+    Raises:
+        UsageError: There is no such command or flag, or a value cannot be read.
+    """
+    command, _, rest = find(_socket_last(list(arguments)))
+    command = command or BY_WORDS["run"]
+    prog = "swarmlab" if command.words == "run" else f"swarmlab {command.words}"
+    parser = Parser(prog, f"{command.summary}.", exit_table())
+    command.declare(parser)
+    return Call(command, parser.read(rest))
 
 
 def _awaited(work: Coroutine[Any, Any, Any]) -> Any:
