@@ -9,7 +9,7 @@ from swarmlab.api import Instant
 
 
 class LiveClock:
-    """Wall-clock instants that never go back: the time of day at the start, plus what the monotonic clock has counted."""
+    """Wall-clock instants that never go back: the time at the start, plus what the monotonic clock has counted."""
 
     def __init__(self) -> None:
         self._offset = time.time_ns() - time.monotonic_ns()
