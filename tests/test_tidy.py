@@ -135,9 +135,10 @@ def test_every_room_opens_with_its_card() -> None:
 def test_the_distribution_lists_every_package() -> None:
     """pyproject.toml names the packages one by one, because two top-level folders install under longer names."""
     listed = set(tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["packages"])
-    present = {
-        ".".join(path.parent.relative_to(ROOT).parts) for path in (ROOT / "swarmlab").rglob("__init__.py")
-    } | {"swarmlab_plugins", "swarmlab_strategies"}
+    present = {".".join(path.parent.relative_to(ROOT).parts) for path in (ROOT / "swarmlab").rglob("__init__.py")} | {
+        "swarmlab_plugins",
+        "swarmlab_strategies",
+    }
     assert listed == present
 
 
