@@ -82,6 +82,17 @@ class _Shown:
         self._names.update({task.id: slot_name(task) for task in await self._client.list_tasks()})
 
 
+#: Fields that say most, in the order in which a line shows them; the others follow.
+_FIRST = ("task", "from", "to", "node", "hostname", "error", "reason", "service", "nodes")
+
+
+def told_fields(event: LabEvent, names: Mapping[str, str]) -> str:
+    """The fields of an event for people: names in place of ids, what says most first, empty ones left out."""
+    fields = {key: named(value, names) for key, value in json.loads(event.fields).items()}
+    ordered = sorted(fields, key=lambda key: _FIRST.index(key) if key in _FIRST else len(_FIRST))
+    return " ".join(f"{key}={field_text(fields[key])}" for key in ordered if fields[key] not in ("", None, [], {}))
+
+
 def named(value: object, names: Mapping[str, str]) -> object:
     """`value` with names in place of ids; an id without a name is cut to eight characters."""
     match value:
@@ -109,12 +120,10 @@ def event_document(event: LabEvent) -> dict[str, Any]:
 def event_line(event: LabEvent, *, colour: bool, names: Mapping[str, str] | None = None) -> str:
     """`2026-01-31T12:00:00.123 scheduler placed tasks=3`; with `names` those in place of ids, and the time alone."""
     at = datetime.fromtimestamp(event.at / 1e9).astimezone()
-    fields = json.loads(event.fields)
     if names is not None:
-        fields = {
-            key: shown for key, value in fields.items() if (shown := named(value, names)) not in ("", None, [], {})
-        }
-    text = " ".join(f"{key}={field_text(value)}" for key, value in fields.items())
+        text = told_fields(event, names)
+    else:
+        text = " ".join(f"{key}={field_text(value)}" for key, value in json.loads(event.fields).items())
     time = f"{at:%H:%M:%S.%f}"[:-3] if names is not None else f"{at:%Y-%m-%dT%H:%M:%S.%f}"[:-3]
     if colour:
         return f"\033[2m{time}\033[0m \033[36m{event.component:<11}\033[0m \033[1m{event.name}\033[0m {text}"

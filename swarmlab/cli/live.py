@@ -1,6 +1,5 @@
 """The live view: one screen with nodes and their tasks, services, what is pending and why, and the last events."""
 
-import json
 import time
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
@@ -26,7 +25,7 @@ from swarmlab.api import (
     name_of,
 )
 from swarmlab.cli.cluster import slot_name
-from swarmlab.cli.events import field_text, named
+from swarmlab.cli.events import told_fields
 from swarmlab.cli.output import state_style
 from swarmlab.store import Snapshot
 
@@ -255,12 +254,8 @@ def _events(picture: Picture, rows: int, width: int) -> RenderableType:
 
 def _event(event: LabEvent, names: Mapping[str, str], width: int) -> Text:
     """One line: the time, the part, the event, its fields with names in place of ids, empty ones left out."""
-    fields = " ".join(
-        f"{key}={field_text(shown)}"
-        for key, value in json.loads(event.fields).items()
-        if (shown := named(value, names)) not in ("", None, [], {})
-    )
-    line = Text.assemble((local_time(event.at), "dim"), f" {event.component:<10} ", (event.name, "bold"), f" {fields}")
+    start = Text.assemble((local_time(event.at), "dim"), f" {event.component:<10} ", (event.name, "bold"), " ")
+    line = start.append(told_fields(event, names))
     line.truncate(width - 4, overflow="ellipsis")
     return line
 

@@ -18,6 +18,7 @@ import pytest
 from cli_ground import Ground, a_node, a_service, a_task
 
 from swarmlab.api import Instant, LabEvent, TaskState
+from swarmlab.cli import demo, events, explain, logs, output
 
 W1 = a_node("w1")
 
@@ -25,8 +26,8 @@ W1 = a_node("w1")
 @pytest.fixture
 def on_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     """As if standard output were a terminal of 120 columns."""
-    for module in ("output", "events", "logs", "explain", "demo"):
-        monkeypatch.setattr(f"swarmlab.cli.{module}.on_terminal", lambda: True)
+    for module in (output, events, logs, explain, demo):
+        monkeypatch.setattr(module, "on_terminal", lambda: True)
     monkeypatch.setenv("COLUMNS", "120")
     monkeypatch.setenv("TERM", "xterm")
 
@@ -65,7 +66,7 @@ def test_events_have_names_in_place_of_ids(ground: Ground, on_terminal: None) ->
     event = LabEvent(index=9, at=Instant(0), component="scheduler", name="placed", fields=fields)
     ground.do(lambda: ground.served.lab.story.append(event))
     line = ground.cli("events", "--tail", "1").lines[0]
-    assert line.endswith('\033[36mscheduler  \033[0m \033[1mplaced\033[0m node=w1 group=99999999 nodes={"w1":2}')
+    assert line.endswith('\033[36mscheduler  \033[0m \033[1mplaced\033[0m node=w1 nodes={"w1":2} group=99999999')
     assert unknown in ground.cli("events", "--tail", "1", "-o", "wide").out
 
 
