@@ -20,7 +20,7 @@ async def connected(options: argparse.Namespace) -> AsyncIterator["Client"]:
     """A client of the cluster that --socket, $SWARMLAB_SOCKET or the usual place names.
 
     Raises:
-        Unreachable: Nothing answers there.
+        Unreachable: Nothing answers there, or no longer.
     """
     path = socket_path(options.socket)
     if not path.exists():
@@ -34,6 +34,8 @@ async def connected(options: argparse.Namespace) -> AsyncIterator["Client"]:
         raise Unreachable(f"{error}; start a cluster with 'swarmlab', or name its socket with --socket") from error
     try:
         yield client
+    except StateError as error:
+        raise Unreachable(str(error)) from error
     finally:
         await client.__aexit__()
 

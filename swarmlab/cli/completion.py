@@ -68,6 +68,8 @@ def complete(words: list[str]) -> int:
 def candidates(words: list[str]) -> list[str]:
     """What may replace the last of `words`, sorted; empty where only a file name or free text fits."""
     typed, current = words[:-1], words[-1]
+    if current == "=":  # bash parts words at "=", and the cursor stands right after it
+        typed, current = words, ""
     socket, typed = _socket_of(typed)
     command, rest = _command_of(typed)
     if command is None:
@@ -123,8 +125,10 @@ def _arguments(command: Command, rest: list[str], current: str, socket: str) -> 
         flag, _, _ = current.partition("=")
         return [f"{flag}={word}" for word in _values(parser, flag, socket)]
     previous = rest[-1] if rest else ""
-    if previous == "=" and len(rest) > 1:  # bash parts words at "="
-        previous = rest[-2]
+    if previous == "=":
+        previous = rest[-2] if len(rest) > 1 else ""
+        if not previous.startswith("-"):
+            return []
     if previous.startswith("-") and "=" not in previous and _takes_value(parser, previous):
         return _values(parser, previous, socket)
     if current.startswith("-"):

@@ -257,6 +257,31 @@ def test_a_signal_stops_everything(own_terminal: Terminal, number: int) -> None:
     assert terminal.cli("node", "ls").code == Exit.UNREACHABLE
 
 
+def test_a_follower_is_told_when_the_cluster_ends(own_terminal: Terminal) -> None:
+    terminal = own_terminal
+    flags = ("--name", "web", "--stop-signal", "SIGKILL", "-e", "NAME=web", "--wait")
+    terminal.ok("service", "create", *flags, "any", *TALKER)
+    words = (
+        sys.executable,
+        "-m",
+        "swarmlab",
+        "service",
+        "logs",
+        "-f",
+        "--raw",
+        "--socket",
+        str(terminal.socket),
+        "web",
+    )
+    with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as follower:
+        assert follower.stdout is not None
+        assert follower.stdout.readline() == "hello from web\n"
+        assert terminal.stop() == 0
+        _, err = follower.communicate(timeout=30)
+    assert follower.returncode == Exit.UNREACHABLE
+    assert err.startswith("Error: ")
+
+
 def sleeping(marker: str) -> list[int]:
     """Processes whose command line holds the marker."""
     found = []
