@@ -49,6 +49,12 @@ class Desk(Generic[K]):
     def __init__(self) -> None:
         self._entries: Sequence[Entry[K]] | None = None
         self._resting = False
+        self._count = 0
+
+    def reset(self) -> None:
+        """Forget what is on its way: its answer will mean nothing any more."""
+        self._entries = None
+        self._resting = False
 
     @property
     def busy(self) -> bool:
@@ -59,11 +65,21 @@ class Desk(Generic[K]):
         """Send the groups off together."""
         assert not self.busy, "a second proposal before the end of the first"
         self._entries = entries
-        return [Propose(Changes(tuple(entry.actions for entry in entries)))]
+        self._count += 1
+        return [Propose(Changes(tuple(entry.actions for entry in entries)), self._tag)]
+
+    @property
+    def _tag(self) -> str:
+        return str(self._count)
 
     def settle(self, event: Proposed, now: Instant) -> Settled[K]:
-        """Take the answer. Whatever failed for good reasons is tried again after a rest."""
-        entries, self._entries = self._entries or (), None
+        """Take the answer. Whatever failed for good reasons is tried again after a rest.
+
+        The answer to a proposal of before a reset gives nothing.
+        """
+        if self._entries is None or event.tag != self._tag:
+            return Settled([], [])
+        entries, self._entries = self._entries, None
         if event.error is not None:
             again = [entry.about for entry in entries]
             why = {"error": str(event.error), "groups": len(entries)}

@@ -51,7 +51,8 @@ class ConstraintEnforcer:
                 self._hear(changes)
             case Led(view=view):
                 self._view = view
-                self._nodes.update(node.id for node in view.nodes())
+                self._desk.reset()
+                self._nodes = {node.id for node in view.nodes()}
             case Proposed():
                 settled = self._desk.settle(event, now)
                 effects += settled.effects

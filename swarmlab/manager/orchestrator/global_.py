@@ -1,6 +1,5 @@
 """Global services: one task for each node that suits."""
 
-import random
 from collections.abc import Sequence
 
 from swarmlab.api import (
@@ -25,6 +24,7 @@ from swarmlab.manager.orchestrator.keeper import Keeper, recorded
 from swarmlab.manager.orchestrator.slots import SlotKey, age, is_live, node_keeps_tasks
 from swarmlab.manager.orchestrator.tending import Tended, is_at_rest, last_served, tend
 from swarmlab.manager.orchestrator.update import PAUSED, Rollout
+from swarmlab.store import Snapshot
 
 
 class GlobalOrchestrator(Keeper):
@@ -37,8 +37,8 @@ class GlobalOrchestrator(Keeper):
     name = "global"
     modes = frozenset({Mode.GLOBAL})
 
-    def __init__(self, ids: random.Random) -> None:
-        super().__init__(ids)
+    def _reset(self, view: Snapshot) -> None:
+        super()._reset(view)
         #: {service: tasks that this pass makes for nodes that had none}
         self._fresh: dict[ServiceId, list[Task]] = {}
 

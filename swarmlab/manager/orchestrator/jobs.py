@@ -1,7 +1,6 @@
 """Jobs: tasks that are meant to end, a number of times or once on each node."""
 
 import heapq
-import random
 from collections.abc import Iterator, Sequence
 from enum import Enum
 
@@ -28,6 +27,7 @@ from swarmlab.manager.orchestrator.keeper import EVERYTHING, Keeper, recorded
 from swarmlab.manager.orchestrator.slots import SlotKey, is_live, is_over, node_takes_tasks, slot_of, tasks_at
 from swarmlab.manager.orchestrator.tending import Tended, is_at_rest, tend
 from swarmlab.manager.orchestrator.update import completed, is_in_progress
+from swarmlab.store import Snapshot
 
 
 class JobsOrchestrator(Keeper):
@@ -41,8 +41,8 @@ class JobsOrchestrator(Keeper):
     name = "jobs"
     modes = frozenset({Mode.REPLICATED_JOB, Mode.GLOBAL_JOB})
 
-    def __init__(self, ids: random.Random) -> None:
-        super().__init__(ids)
+    def _reset(self, view: Snapshot) -> None:
+        super()._reset(view)
         self._books: dict[ServiceId, Book] = {}
         #: {service: tasks that this pass makes for slots that had none}
         self._fresh: dict[ServiceId, list[Task]] = {}

@@ -55,8 +55,13 @@ class Keeper(ABC):
 
     def __init__(self, ids: random.Random) -> None:
         self._ids = ids
-        self._view = EMPTY
         self._desk: Desk[SlotKey] = Desk()
+        self._reset(EMPTY)
+
+    def _reset(self, view: Snapshot) -> None:
+        """Know nothing but the view."""
+        self._view = view
+        self._desk.reset()
         self._agenda: Agenda[SlotKey] = Agenda()
         #: {service of these modes: its mode}
         self._own: dict[ServiceId, Mode] = {}
@@ -81,7 +86,7 @@ class Keeper(ABC):
                 self._view = view
                 self._hear(changes, now)
             case Led(view=view):
-                self._view = view
+                self._reset(view)
                 self._begin_term()
             case Proposed():
                 settled = self._desk.settle(event, now)

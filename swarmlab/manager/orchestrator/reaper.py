@@ -31,7 +31,7 @@ from swarmlab.manager.orchestrator.blueprint import raised
 from swarmlab.manager.orchestrator.desk import RETRY, Desk, Entry
 from swarmlab.manager.orchestrator.slots import SlotKey, is_live, is_over, mode_if_any, slot_of, tasks_at
 from swarmlab.manager.orchestrator.tending import last_served
-from swarmlab.store import EMPTY, Committed, Led
+from swarmlab.store import EMPTY, Committed, Led, Snapshot
 
 #: Deletions wait so long for more of them, unless there are many. SwarmKit `taskreaper`.
 BATCH_DELAY = Duration(250 * MILLISECOND)
@@ -53,8 +53,13 @@ class TaskReaper:
     name = "reaper"
 
     def __init__(self) -> None:
-        self._view = EMPTY
         self._desk: Desk[TaskId] = Desk()
+        self._reset(EMPTY)
+
+    def _reset(self, view: Snapshot) -> None:
+        """Know nothing but the view."""
+        self._view = view
+        self._desk.reset()
         #: Tasks to be looked at without delay: their service or their node may be gone.
         self._lost: set[TaskId] = set()
         #: Tasks to be deleted, and slots to be pruned, with the next batch.
@@ -73,7 +78,7 @@ class TaskReaper:
                 self._view = view
                 self._hear(changes)
             case Led(view=view):
-                self._view = view
+                self._reset(view)
                 self._note_everything()
                 self._due = True
             case Proposed():

@@ -1,6 +1,5 @@
 """Replicated services: so many tasks, each in a slot of its own."""
 
-import random
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import islice
 
@@ -25,6 +24,7 @@ from swarmlab.manager.orchestrator.scaling import free_slots, kept_slots
 from swarmlab.manager.orchestrator.slots import SlotKey, age, is_displaced, is_live, is_over, tasks_at
 from swarmlab.manager.orchestrator.tending import is_at_rest, last_served
 from swarmlab.plugin import Move
+from swarmlab.store import Snapshot
 
 
 class ReplicatedOrchestrator(Keeper):
@@ -33,8 +33,8 @@ class ReplicatedOrchestrator(Keeper):
     name = "replicated"
     modes = frozenset({Mode.REPLICATED})
 
-    def __init__(self, ids: random.Random) -> None:
-        super().__init__(ids)
+    def _reset(self, view: Snapshot) -> None:
+        super()._reset(view)
         #: Moves that are wished and not yet begun.
         self._wishes: list[Move] = []
 

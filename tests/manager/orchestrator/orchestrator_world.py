@@ -69,6 +69,7 @@ from swarmlab.manager.orchestrator import (
     ReplicatedOrchestrator,
     TaskReaper,
 )
+from swarmlab.manager.orchestrator.charge import Charge
 from swarmlab.plugin import Move
 from swarmlab.store import EMPTY, Committed, Entry, Led, Outcome, Snapshot, Store
 
@@ -575,7 +576,7 @@ class World:
             self._check_step(task, old)
         service = view.service(task.service_id)
         if service is not None:
-            self._check_slot(task, service, view)
+            self._check_slot(task, service, view, new=old is None)
 
     def _check_step(self, task: Task, old: Task) -> None:
         if task.status.state < old.status.state:
@@ -597,7 +598,7 @@ class World:
         if self.writer == "reaper" and task.status.state not in (old.status.state, TaskState.ORPHANED):
             raise Broken(f"the reaper wrote {task.status.state!r}")
 
-    def _check_slot(self, task: Task, service: Service, view: Snapshot) -> None:
+    def _check_slot(self, task: Task, service: Service, view: Snapshot, *, new: bool) -> None:
         per_node = service.spec.global_ is not None or service.spec.global_job is not None
         slot = [
             other
@@ -608,6 +609,10 @@ class World:
             slot = [other for other in slot if other.job_iteration == task.job_iteration]
         if len(slot) > 2:
             raise Broken(f"{len(slot)} live tasks in slot {task.slot} of {service.id}: {[t.id for t in slot]}")
+        moves = any(MOVE_TO in other.annotations.labels for other in slot)
+        decided = self.writer != "user" and service.meta.version.index < view.version
+        if decided and new and len(slot) == 2 and not moves and not Charge(service, view, self.now).start_first:
+            raise Broken(f"a second live task in slot {task.slot} of {service.id}, which is updated stop-first")
 
 
 def _step(task: Task) -> tuple[TaskState, TaskState]:

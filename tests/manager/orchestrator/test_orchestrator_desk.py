@@ -26,10 +26,10 @@ def entries(*names: str) -> list[Entry[str]]:
 def test_groups_go_off_together_and_are_recorded_when_they_are_committed() -> None:
     desk: Desk[str] = Desk()
     assert desk.propose(entries("a", "b")) == [
-        Propose(Changes(((Delete(Task, "a"),), (Delete(Task, "b"),)))),
+        Propose(Changes(((Delete(Task, "a"),), (Delete(Task, "b"),))), "1"),
     ]
     assert desk.busy
-    assert desk.settle(Proposed("", version=1), NOW) == (
+    assert desk.settle(Proposed("1", version=1), NOW) == (
         [Record("did", {"what": "a"}), Record("did", {"what": "b"})],
         [],
     )
@@ -47,7 +47,7 @@ def test_what_somebody_else_was_faster_with_is_looked_at_again_at_once() -> None
     desk: Desk[str] = Desk()
     desk.propose(entries("a", "b", "c"))
     refused = (Refused(0, OutOfSequence("late")), Refused(2, NotFound("gone")))
-    assert desk.settle(Proposed("", version=1, refused=refused), NOW) == (
+    assert desk.settle(Proposed("1", version=1, refused=refused), NOW) == (
         [Record("did", {"what": "b"})],
         ["a", "c"],
     )
@@ -57,7 +57,7 @@ def test_what_somebody_else_was_faster_with_is_looked_at_again_at_once() -> None
 def test_what_is_refused_for_itself_is_looked_at_again_after_a_rest() -> None:
     desk: Desk[str] = Desk()
     desk.propose(entries("a"))
-    settled = desk.settle(Proposed("", refused=(Refused(0, TooLarge("2 MB")),)), NOW)
+    settled = desk.settle(Proposed("1", refused=(Refused(0, TooLarge("2 MB")),)), NOW)
     assert settled == (
         [Record("proposal-refused", {"errors": ["2 MB"]}), SetTimer("retry", Instant(NOW + RETRY_DELAY))],
         ["a"],
@@ -70,9 +70,22 @@ def test_what_is_refused_for_itself_is_looked_at_again_after_a_rest() -> None:
 def test_a_proposal_with_an_unknown_end_is_looked_at_again_as_a_whole() -> None:
     desk: Desk[str] = Desk()
     desk.propose(entries("a", "b"))
-    settled = desk.settle(Proposed("", error=ProposalUnknown("no answer")), NOW)
+    settled = desk.settle(Proposed("1", error=ProposalUnknown("no answer")), NOW)
     assert settled.again == ["a", "b"]
     assert settled.effects[0] == Record("proposal-failed", {"error": "no answer", "groups": 2})
+
+
+def test_the_answer_to_a_proposal_of_an_earlier_term_means_nothing() -> None:
+    desk: Desk[str] = Desk()
+    desk.propose(entries("a"))
+    desk.reset()
+    assert not desk.busy
+    assert desk.settle(Proposed("1", version=1), NOW) == ([], [])
+    [propose] = desk.propose(entries("b"))
+    assert desk.settle(Proposed("1", error=ProposalUnknown("no answer")), NOW) == ([], [])
+    assert desk.busy
+    assert isinstance(propose, Propose)
+    assert desk.settle(Proposed(propose.tag, version=1), NOW) == ([Record("did", {"what": "b"})], [])
 
 
 def test_the_agenda_gives_what_is_due() -> None:

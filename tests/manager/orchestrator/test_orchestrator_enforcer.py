@@ -199,8 +199,8 @@ def test_a_rejected_task_keeps_all_but_its_status() -> None:
             applied_at=START,
         ),
     )
-    assert propose == Propose(Changes.atomic(Update(expected)))
-    assert part.step(Proposed("", version=9), START) == [
+    assert propose == Propose(Changes.atomic(Update(expected)), "1")
+    assert part.step(Proposed("1", version=9), START) == [
         Record("rejected", {"service": "web", "slot": 1, "task": "t1", "node": "n1", "why": why})
     ]
 
@@ -209,7 +209,7 @@ def test_a_failed_proposal_is_tried_again() -> None:
     view = a_view(a_machine(1), Service(id=ServiceId("web"), spec=a_spec()), a_task("t1", cpus=2))
     part = ConstraintEnforcer()
     part.step(Led(view), START)
-    failed = part.step(Proposed("", error=ProposalDropped("gone")), START)
+    failed = part.step(Proposed("1", error=ProposalDropped("gone")), START)
     assert isinstance(failed[1], SetTimer)
     [again] = part.step(TimerFired("retry"), START)
     assert isinstance(again, Propose)

@@ -23,7 +23,7 @@ from swarmlab.api import (
     TaskState,
     Version,
 )
-from swarmlab.component import Propose
+from swarmlab.component import Propose, Proposed, Record
 from swarmlab.manager.orchestrator import JobsOrchestrator
 from swarmlab.manager.orchestrator.jobs import Book, Standing
 from swarmlab.store import EMPTY, Led, apply
@@ -189,6 +189,20 @@ def test_defect_12_what_a_part_knew_as_leader_does_not_outlive_its_term() -> Non
         world.lead()
     assert counts(world, job) == {"COMPLETE": 3}
     assert world.refusals == 0
+
+
+def test_defect_12_an_answer_from_an_earlier_term_is_not_taken_for_one_of_this() -> None:
+    service = Service(id=ServiceId("job"), spec=a_spec("job", mode="replicated-job", completions=2))
+    view = apply(EMPTY, Changes.atomic(Create(service)).groups, START, 1).snapshot
+    part = JobsOrchestrator(random.Random(1))
+    [old] = part.step(Led(view), START)
+    [new] = part.step(Led(view), START)
+    assert isinstance(old, Propose)
+    assert isinstance(new, Propose)
+    assert old.tag != new.tag
+    assert part.step(Proposed(old.tag, version=2), START) == []
+    [record] = part.step(Proposed(new.tag, version=2), START)
+    assert record == Record("created", {"service": "job", "name": "job", "tasks": 2})
 
 
 def test_a_global_job_leaves_nodes_alone_that_take_no_tasks() -> None:

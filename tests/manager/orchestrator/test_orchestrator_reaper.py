@@ -161,9 +161,10 @@ def test_at_the_start_it_looks_at_everything() -> None:
                 (Delete(Task, "c"),),
                 (Delete(Task, "d"),),
             )
-        )
+        ),
+        "1",
     )
-    assert part.step(Proposed("", version=2), START) == [
+    assert part.step(Proposed("1", version=2), START) == [
         Record("removed", {"service": "gone", "tasks": 2}),
         Record("orphaned", {"service": "web", "slot": 1, "task": "f", "node": "n9"}),
         Record("orphaned", {"service": "gone", "slot": 1, "task": "g", "node": "n9"}),
@@ -182,7 +183,7 @@ def test_deletions_wait_a_moment_for_more_of_them() -> None:
         SetTimer("batch", Instant(START + 250_000_000))
     ]
     assert part.step(Committed(applied.snapshot, ()), START) == []
-    assert part.step(TimerFired("batch"), START) == [Propose(Changes.atomic(Delete(Task, "a")))]
+    assert part.step(TimerFired("batch"), START) == [Propose(Changes.atomic(Delete(Task, "a")), "1")]
 
 
 def test_many_deletions_do_not_wait() -> None:
@@ -203,15 +204,15 @@ def test_many_deletions_do_not_wait() -> None:
 def test_a_failed_deletion_is_tried_again() -> None:
     view = a_view(a_cluster(0), a_node("n1"), WEB, dead("a"), a_task("b"))
     part = TaskReaper()
-    [first] = part.step(Led(view), START)
-    effects = part.step(Proposed("", error=ProposalDropped("gone")), START)
+    assert part.step(Led(view), START) == [Propose(Changes.atomic(Delete(Task, "a")), "1")]
+    effects = part.step(Proposed("1", error=ProposalDropped("gone")), START)
     assert effects == [
         Record("proposal-failed", {"error": "gone", "groups": 1}),
         SetTimer("retry", Instant(START + S)),
     ]
     [batch] = part.step(TimerFired("retry"), START)
     assert batch == SetTimer("batch", Instant(START + 250_000_000))
-    assert part.step(TimerFired("batch"), START) == [first]
+    assert part.step(TimerFired("batch"), START) == [Propose(Changes.atomic(Delete(Task, "a")), "2")]
 
 
 def test_nothing_else_concerns_it() -> None:

@@ -113,7 +113,7 @@ def test_a_new_task_is_the_service_in_one_slot() -> None:
         endpoint=Endpoint(spec=service.spec.endpoint),
         log_driver=Driver("fluentd"),
     )
-    assert propose == Propose(Changes.atomic(Create(expected)))
+    assert propose == Propose(Changes.atomic(Create(expected)), "1")
     assert rest == []
     assert isinstance(propose, Propose)
     [[made]] = propose.changes.groups
@@ -147,7 +147,7 @@ def test_nothing_is_proposed_while_a_proposal_is_on_its_way() -> None:
     assert part.step(Committed(scaled.snapshot, scaled.changes), START) == []
     done = apply(scaled.snapshot, first.changes.groups, START, 3)
     assert part.step(Committed(done.snapshot, done.changes), START) == []
-    record, second = part.step(Proposed("", version=3), START)
+    record, second = part.step(Proposed("1", version=3), START)
     assert record == Record("created", {"service": "web", "name": "web", "tasks": 2})
     assert isinstance(second, Propose)
     assert [(action.object.slot) for [action] in second.changes.groups] == [3]  # type: ignore[union-attr]
@@ -157,7 +157,7 @@ def test_a_proposal_that_failed_is_tried_again_after_a_rest() -> None:
     part = ReplicatedOrchestrator(random.Random(5))
     view = apply(EMPTY, Changes.atomic(Create(a_service(2))).groups, START, 1).snapshot
     part.step(Led(view), START)
-    effects = part.step(Proposed("", error=ProposalDropped("no quorum")), START)
+    effects = part.step(Proposed("1", error=ProposalDropped("no quorum")), START)
     assert effects == [
         Record("proposal-failed", {"error": "no quorum", "groups": 2}),
         SetTimer("retry", START + 1_000_000_000),
