@@ -76,8 +76,8 @@ def scheduler_bench(
     Raises:
         RuntimeError: Not all tasks were placed, so there is nothing to report.
     """
-    made = _Made(nodes, tasks, services, seed, distinct=distinct, constraints=tuple(constraints))
     run = _Run(Host.load(strategy, strict=True), seed)
+    made = _Made(nodes, tasks, services, seed, distinct=distinct, constraints=tuple(constraints))
     for objects in (made.nodes, made.services, made.tasks):
         run.fill(objects)
     del made
