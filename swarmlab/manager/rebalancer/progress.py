@@ -34,10 +34,9 @@ class Progress:
         self._moved = 0
         self._failed = 0
         for task in view.tasks():
-            if is_move(task):
+            # One that came to nothing may stay in the history beside the next one of the same old task.
+            if is_move(task) and _under_way(view, task.id, _old(task)):
                 self._follow(task)
-        self.review(view)
-        self._moved = self._failed = 0
 
     @property
     def busy(self) -> bool:
@@ -59,7 +58,7 @@ class Progress:
         return task.id in self._moving or task.id in self._leaving
 
     def _follow(self, task: Task) -> None:
-        old = TaskId(task.annotations.labels[MOVE_FROM])
+        old = _old(task)
         self._wished.pop(old, None)
         self._moving[task.id] = old
         self._leaving[old] = task.id
@@ -70,7 +69,8 @@ class Progress:
             if _under_way(view, new, old):
                 continue
             del self._moving[new]
-            del self._leaving[old]
+            if self._leaving.get(old) == new:
+                del self._leaving[old]
             task = view.task(new)
             if task is not None and task.status.state == TaskState.RUNNING and is_live(task):
                 self._moved += 1
@@ -85,6 +85,10 @@ class Progress:
     def tally(self) -> Tally:
         """What became of the moves since the plan began."""
         return Tally(self._moved, self._failed)
+
+
+def _old(new: Task) -> TaskId:
+    return TaskId(new.annotations.labels[MOVE_FROM])
 
 
 def _under_way(view: Snapshot, new_id: TaskId, old_id: TaskId) -> bool:

@@ -498,6 +498,29 @@ def test_a_plan_of_an_earlier_term_is_found_and_waited_for(world: World) -> None
     assert world.strategy.asked == [Trigger("drift")]
 
 
+@pytest.mark.parametrize(("first", "second"), [("web4+", "web4-"), ("web4-", "web4+")])
+def test_a_move_that_came_to_nothing_is_not_mixed_up_with_the_next_one_of_its_task(
+    world: World, first: str, second: str
+) -> None:
+    """Found by a story of faults: a new leader read both from the history, and stumbled over the second."""
+    world.state("n2", NodeState.READY)
+    attempt = world.begin(move("web4"))
+    world.observe(attempt, TaskState.FAILED, TaskState.SHUTDOWN)
+    made = world.view.task(attempt)
+    world.drop(made)
+    again = replace(made, status=TaskStatus(state=TaskState.ASSIGNED), desired_state=TaskState.RUNNING)
+    world.put(replace(made, id=TaskId(first)), replace(again, id=TaskId(second)))
+    world.lead()
+    world.observe(second, TaskState.RUNNING)
+    world.strategy.asked.clear()
+    world.wait(30)
+    assert world.strategy.asked == []
+    world.observe("web4", TaskState.SHUTDOWN, TaskState.SHUTDOWN)
+    world.wait(1)
+    assert world.strategy.asked == [Trigger("drift")]
+    world.lead()
+
+
 def test_a_task_that_came_by_a_move_long_ago_is_no_move(world: World) -> None:
     world.state("n2", NodeState.READY)
     world.wait(1)
