@@ -129,6 +129,11 @@ class JobsOrchestrator(Keeper):
         node = self._view.node(key.node)
         if node is None:
             return Tended(tuple(Delete(Task, task.id) for task in tasks_at(self._view, key)))
+        if not charge.suits(node):
+            # The node changed while its task was made, which will never run. Those that do are the enforcer's concern.
+            lost = [task for task in slot if is_live(task) and task.status.state < TaskState.ASSIGNED]
+            if lost:
+                return Tended(tuple(Update(raised(task, TaskState.SHUTDOWN)) for task in lost))
         takes = node_takes_tasks(node) and charge.suits(node)
         tended = tend(key, slot, charge, self._ids, replaceable=takes)
         if takes and tended.vacant and not tended.actions and not is_at_rest(slot, charge):

@@ -239,6 +239,23 @@ def test_a_global_job_keeps_to_its_constraints() -> None:
     assert world.tasks(job) == []
 
 
+def test_a_task_of_a_global_job_whose_node_no_longer_suits_does_not_wait_for_ever() -> None:
+    """Found by a story of faults: the node's label changed while its task was being made."""
+    world = World(["n1"])
+    world.label("n1", zone="a")
+    world.unplaceable = {"v1"}
+    job = world.create(a_spec("job", mode="global-job", constraints=("node.labels.zone == a",)))
+    world.run(1)
+    assert counts(world, job) == {"PENDING": 1}
+    world.label("n1", zone="b")
+    world.run(1)
+    assert counts(world, job) == {"SHUTDOWN": 1}
+    world.unplaceable = set()
+    world.label("n1", zone="a")
+    world.run(10)
+    assert counts(world, job) == {"COMPLETE": 1, "SHUTDOWN": 1}
+
+
 def test_a_new_run_of_a_global_job() -> None:
     world, job = a_world("n1", "n2", mode="global-job")
     world.run(5)
