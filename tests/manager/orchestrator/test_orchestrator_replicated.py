@@ -328,6 +328,29 @@ def test_two_tasks_in_one_slot_become_one() -> None:
     assert [running.id for running in world.running(web)] == [task.id]
 
 
+def test_tasks_that_somebody_else_made_are_too_many() -> None:
+    """As those of an earlier leader that are committed only now."""
+    world = World(["n1", "n2"])
+    web = world.create(a_spec(replicas=2))
+    world.run(1)
+    before = world.running(web)
+    fresh = replace(before[0], meta=Meta(), node_id=NodeId(""), status=TaskStatus())
+    world.commit(Create(replace(fresh, id=TaskId("double"))), Create(replace(fresh, id=TaskId("third"), slot=3)))
+    world.run(2)
+    assert world.running(web) == before
+    assert [task.id for task in world.tasks(web) if task.desired_state < TaskState.SHUTDOWN] == [t.id for t in before]
+
+
+def test_services_without_a_mode_are_nobodys() -> None:
+    world = World(["n1"])
+    odd = world.create(replace(a_spec(), replicated=None))
+    world.commit(Update(replace(world.service(odd), endpoint=Endpoint())))
+    world.commit(Create(replace(a_task(1, "n1"), service_id=odd)))
+    world.lead()
+    world.run(2)
+    assert len(world.tasks(odd)) == 1
+
+
 def test_a_task_assigned_to_a_node_that_was_lost_meanwhile_is_replaced() -> None:
     world = World(["n1", "n2"])
     world.unplaceable = {"v1"}

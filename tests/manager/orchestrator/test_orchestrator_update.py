@@ -7,6 +7,7 @@ from orchestrator_world import START, World, a_spec, image_of
 from swarmlab.api import (
     MINUTE,
     SECOND,
+    Delete,
     Duration,
     FailureAction,
     ReplicatedService,
@@ -474,6 +475,26 @@ def test_a_service_removed_during_its_update_leaves_nothing() -> None:
     world.remove(web)
     world.run(5)
     assert world.view.tasks() == ()
+
+
+def test_the_user_removes_the_task_that_the_update_waits_for() -> None:
+    world, web = a_world(3, update=UpdateConfig(parallelism=1))
+    world.start_time = Duration(3 * S)
+    change(world, web, "v2")
+    world.run(1)
+    [new] = [task for task in world.tasks(web) if image_of(task) == "v2"]
+    world.commit(Delete(Task, new.id))
+    world.run(60)
+    assert (images(world, web), state(world, web)) == ("v2 v2 v2", "COMPLETED")
+
+
+def test_scaling_to_nothing_ends_the_update() -> None:
+    world, web = a_world(3, update=UpdateConfig(parallelism=1))
+    change(world, web, "v2")
+    world.run(0.3)
+    world.scale(web, 0)
+    world.run(60)
+    assert (world.tasks(web), state(world, web)) == ([], "none")
 
 
 def test_stop_first_waits_for_the_old_task_a_minute_at_most() -> None:
