@@ -15,11 +15,11 @@ from swarmlab.api import (
     PublishMode,
     Resources,
     RestartCondition,
-    RestartPolicy,
     Service,
     Task,
     TaskState,
     UpdateState,
+    restart_policy,
 )
 from swarmlab.sim.broken import InvariantBroken
 from swarmlab.store import Committed, Snapshot
@@ -112,7 +112,7 @@ def _may_end(service: Service) -> bool:
     """Its tasks are not restarted without end."""
     if service.update_status is not None and service.update_status.state in _PAUSED:
         return True  # tasks of the old spec, whose rules may have been others
-    policy = service.spec.task.restart or RestartPolicy()
+    policy = restart_policy(service.spec.task)
     job = service.spec.replicated_job is not None
     steady = (RestartCondition.ANY, RestartCondition.ON_FAILURE) if job else (RestartCondition.ANY,)
     return policy.condition not in steady or policy.max_attempts > 0
