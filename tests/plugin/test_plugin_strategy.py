@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 from scheduling import CPU, Desk, a_node, a_service, a_task, tasks_of
 
 from swarmlab.api import TaskState
@@ -179,6 +180,19 @@ def test_the_columns_are_read_only_and_a_branch_has_its_own() -> None:
     for column in columns:
         with pytest.raises(ValueError, match="read-only"):
             column[0] = 0
+
+
+def test_a_group_that_is_made_smaller_is_judged_for_itself() -> None:
+    """What is remembered of a group is not taken for another one of the same name."""
+    desk = Desk(a_node("n0", cpus=4, labels={"disk": "ssd"}), a_service("web", cpus=3))
+    view = desk.seen()
+    group = view.group_of("web", 9)
+    smaller = replace(group, reservation=Reservation(CPU), labels={"swarmlab.prefer": "node.labels.disk == ssd"})
+    assert view.capacity(group).tolist() == [1]
+    assert view.capacity(smaller).tolist() == [4]
+    assert view.capacity(replace(smaller, count=2)).tolist() == [2]
+    scored = desk.seen(Host.load("spread", ["prefer"], strict=True))
+    assert (scored.scores(group).tolist(), scored.scores(smaller).tolist()) == ([0.0], [1.0])
 
 
 def test_a_placement_from_a_column() -> None:

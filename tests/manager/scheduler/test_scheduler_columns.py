@@ -252,3 +252,13 @@ def test_a_ledger_that_was_lent_stays_what_it_was() -> None:
     assert lent == {"a": {1: 2}}
     assert ledger.add("a", 1, -3) == 0
     assert ledger.lend() == {"b": {7: 1}}
+
+
+def test_labels_of_a_view_stay_what_they_were_for_those_who_ask_later() -> None:
+    near, far = a_service("near", constraints=["node.labels.zone == a"]), a_service("far")
+    desk = Desk([a_node("n0", labels={"zone": "a"}), a_node("n1", labels={"zone": "b"})], [near, far])
+    view = desk.seen()
+    assert view.nodes.domain("node.labels.zone")[1] == ("a", "b")
+    desk.change(Node, "n1", spec=a_node("n1", labels={"zone": "a"}).spec)
+    assert view.capacity(view.group_of("near", 1)).tolist() == [1, 0]
+    assert desk.seen().capacity(desk.seen().group_of("near", 1)).tolist() == [1, 1]

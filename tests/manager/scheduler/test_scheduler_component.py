@@ -294,6 +294,8 @@ def test_after_a_refusal_or_an_error_it_waits_before_it_tries_again(answer: Prop
     desk.create(a_task("t", web))
     scheduler, now = desk.scheduler, desk.now
     assert [type(effect) for effect in scheduler.step(Led(desk.view), now)] == [CancelTimer, Record, Propose]
+    desk.create(a_task("u", web))
+    assert scheduler.step(Committed(desk.view, desk.commits[-1]), now) == []
     assert scheduler.step(TimerFired("tick"), now) == (), "one proposal at a time"
     effects = scheduler.step(answer, now)
     assert [type(effect) for effect in effects] == [Record, SetTimer]
