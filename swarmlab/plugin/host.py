@@ -181,14 +181,20 @@ class Host:
         return tuple(found)
 
     def place(self, groups: Sequence[Group], view: ClusterView) -> tuple[Plan, Strategy]:
-        """A plan that fits, and the strategy that made it: the fall-back's where the chosen one fails."""
+        """A plan that fits, and the strategy that made it: the fall-back's where the chosen one fails.
+
+        A plan made while the strategy's own `score` failed is none: without it every node looks the same.
+        """
         for strategy in (self.strategy, self._fallback):
             if strategy is None or (strategy.name, "place") in self._muted:
                 continue
             try:
-                return checked_plan(strategy.place(groups, view), groups, view, strategy.name), strategy
+                plan = checked_plan(strategy.place(groups, view), groups, view, strategy.name)
             except Exception as error:
                 self._fault(error, strategy.name, "place")
+                continue
+            if (strategy.name, "score") not in self._muted or self._fallback is None:
+                return plan, strategy
         return Plan(), self.strategy
 
     def standing(self, strategy: Strategy, group: Group, view: ClusterView) -> Ints | Floats | None:

@@ -377,6 +377,22 @@ def test_a_live_host_falls_back_when_the_strategy_fails_and_keeps_what_both_agre
     assert host.take_faults() == ()
 
 
+def test_a_live_host_takes_the_fall_back_when_the_score_of_the_strategy_fails() -> None:
+    """Without its score every node looked the same, and all tasks went to the first one."""
+
+    class Blind(Strategy):
+        name = "blind"
+
+        def score(self, group: Group, nodes: NodeTable, view: ClusterView) -> Scores | None:
+            raise RuntimeError("cannot see")
+
+    host = Host(Blind(), fallback=Plain())
+    view = a_view(host)
+    plan, by = host.place([view.group_of(WEB.id, 3)], view)
+    assert (by.name, sum(placement.total for placement in plan.placements)) == ("plain", 3)
+    assert [(fault.plugin, fault.hook) for fault in host.take_faults()] == [("blind", "score")]
+
+
 def test_a_live_host_places_nothing_when_the_fall_back_fails_too() -> None:
     class Worse(Answering):
         name = "worse"
