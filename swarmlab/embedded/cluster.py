@@ -14,11 +14,13 @@ from msgspec import field
 from swarmlab.agent.exec import LogMessage, LogOptions
 from swarmlab.api import (
     MILLISECOND,
+    ChangeKind,
     ClusterId,
     Duration,
     Explanation,
     LabEvent,
     LabStatus,
+    Node,
     NodeId,
     NodeState,
     NotFound,
@@ -185,6 +187,8 @@ class EmbeddedCluster:
     async def start_worker(self, name: str) -> None:
         """Revive a worker that was stopped.
 
+        One whose node was removed joins again, as a fresh member.
+
         Raises:
             NotFound: No worker has that name.
             Precondition: It runs.
@@ -192,6 +196,8 @@ class EmbeddedCluster:
         worker = self._worker(name)
         if worker.running:
             raise Precondition(f"worker {name} runs already")
+        await worker.left()
+        await self.mutate(_admission(name, worker.node_id))
         await worker.start()
 
     def _task_lines(self, task: Task, options: LogOptions) -> AsyncIterator[LogMessage]:
@@ -253,9 +259,18 @@ class EmbeddedCluster:
             node_id = await self.mutate(_admission(name, known))
             worker = EmbeddedWorker(name, node_id, folder, kind, surroundings)
             self._workers[name] = self._by_id[node_id] = worker
+        removals = self.watch(None, self._let_removed_leave)
         stack.push_async_callback(self._stop_workers)
+        stack.callback(removals.cancel)
         await asyncio.gather(*(worker.start() for worker in self._workers.values()))
         await self._all_ready()
+
+    def _let_removed_leave(self, committed: Committed) -> None:
+        """Stop the workers whose nodes were removed: what they run, others are about to run in their place."""
+        for change in committed.changes:
+            worker = self._by_id.get(change.object.id)
+            if change.kind is ChangeKind.REMOVED and isinstance(change.object, Node) and worker is not None:
+                worker.leave_soon()
 
     async def _all_ready(self) -> None:
         """Wait until every worker has registered, so that the first service finds them all."""

@@ -44,6 +44,8 @@ class EmbeddedWorker:
         self._kind = kind
         self._surroundings = surroundings
         self._life: _Life | None = None
+        #: The end of the life of a node that was removed.
+        self._leaving: asyncio.Task[None] | None = None
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         (folder / "node-id").write_text(node_id)
 
@@ -81,11 +83,24 @@ class EmbeddedWorker:
     async def stop(self) -> None:
         """End the life in order, without the manager: tasks are stopped with their grace period and removed."""
         life, self._life = self._life, None
-        if life is None:
-            return
+        if life is not None:
+            await self._ended(life)
+
+    async def _ended(self, life: "_Life") -> None:
         if not await life.leave():
             self._surroundings.record("agent", "stop-timed-out", {"node": self.node_id, "seconds": STOP_SECONDS})
         await life.end()
+
+    def leave_soon(self) -> None:
+        """Stop as `stop` does, if it runs, behind what goes on now; it counts as stopped at once."""
+        life, self._life = self._life, None
+        if life is not None:
+            self._leaving = self._surroundings.group.create_task(self._ended(life), name=f"worker {self.name} leaves")
+
+    async def left(self) -> None:
+        """Wait for the end of what `leave_soon` began."""
+        if self._leaving is not None:
+            await asyncio.wait([self._leaving])
 
     def receive_soon(self, message: Any, call: int) -> None:
         """Take a message of the manager, behind what it does now; a dead worker hears nothing."""
@@ -169,7 +184,7 @@ class _Life:
         return True
 
     async def end(self) -> None:
-        """Kill what still runs, and let go of machine and disk; a caller that is cancelled leaves the life ended too."""
+        """Kill what still runs, and let go of machine and disk; when its caller is cancelled, too."""
         try:
             await self.machine.kill_all()
         finally:
