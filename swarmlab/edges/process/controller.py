@@ -68,8 +68,10 @@ class ProcessController:
     async def wait(self) -> None:
         """Wait for its end."""
         run = self._run
+        if run.record is None:
+            raise ExecutorError("nothing of it is left on this node: it went with a loss of the node")
         if not run.started:
-            raise ExecutorError("nothing runs: it was never started on this node")
+            raise ExecutorError("nothing runs: it was prepared on this node, and never started")
         code = await run.over()
         if code is None:
             raise ExecutorError("its process ended with the worker that ran it, and no exit code is known")
