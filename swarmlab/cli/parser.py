@@ -57,6 +57,8 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """Raise what argparse would print."""
+        # argparse counts the rest of a line among what is missing, though it may be empty.
+        message = message.replace(", COMMAND ARG...", "")
         unknown = message.partition("unrecognized arguments: ")[2].split(" ")[0].split("=")[0]
         if unknown.startswith("-"):
             message = f"unknown flag {unknown}{near(unknown, self.flags())}"
@@ -65,13 +67,13 @@ class Parser(argparse.ArgumentParser):
         raise UsageError(message.removeprefix("argument "), self.prog)
 
     def switch(self, *names: str, what: str, dest: str | None = None) -> None:
-        """A flag that is None unless given; `--flag`, `--flag=true` and `--flag=false` are all understood."""
+        """A flag that is None unless given; `--flag`, `--flag=true`, `--flag=false` are understood, short ones too."""
         long = next(name for name in names if name.startswith("--"))
         target = dest or long[2:].replace("-", "_")
         self.add_argument(*names, dest=target, action="store_const", const=True, default=None, help=what)
         for words, value in ((("true", "1"), True), (("false", "0"), False)):
             self.add_argument(
-                *(f"{long}={word}" for word in words),
+                *(f"{name}={word}" for name in names for word in words),
                 dest=target,
                 action="store_const",
                 const=value,

@@ -125,9 +125,14 @@ def _policies(parser: Parser) -> None:
     parser.value("--restart-delay", metavar="SPAN", of=span, what="wait before it is replaced (default 5s)")
     parser.value("--restart-max-attempts", metavar="N", of=count, what="replacements at most, 0 for no limit")
     parser.value("--restart-window", metavar="SPAN", of=span, what="span in which they are counted")
-    for what, actions in (("update", ("pause", "continue", "rollback")), ("rollback", ("pause", "continue"))):
-        parser.value(f"--{what}-parallelism", metavar="N", of=count, what=f"tasks at one time in a {what}, 0 for all")
-        parser.value(f"--{what}-delay", metavar="SPAN", of=span, what=f"wait after each task of a {what}")
+    for article, what, actions in (
+        ("an", "update", ("pause", "continue", "rollback")),
+        ("a", "rollback", ("pause", "continue")),
+    ):
+        parser.value(
+            f"--{what}-parallelism", metavar="N", of=count, what=f"tasks at one time in {article} {what}, 0 for all"
+        )
+        parser.value(f"--{what}-delay", metavar="SPAN", of=span, what=f"wait after each task of {article} {what}")
         parser.value(
             f"--{what}-failure-action", metavar="ACTION", choices=actions, what=f"what a failed {what} leads to"
         )

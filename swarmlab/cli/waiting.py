@@ -23,7 +23,7 @@ from swarmlab.api import (
     mode_of,
     name_of,
 )
-from swarmlab.cli.cluster import slot_name
+from swarmlab.cli.cluster import newest_first, slot_name
 from swarmlab.cli.exits import CommandError, Missing, TimedOut
 
 if TYPE_CHECKING:
@@ -36,6 +36,8 @@ _EMPTY_SECONDS = 1.0
 #: Tasks whose reason is told at the timeout.
 _EXPLAINED = 3
 _UNDER_WAY = (UpdateState.UPDATING, UpdateState.ROLLBACK_STARTED)
+#: How tasks end that the restart policy may replace.
+_ENDED = (TaskState.COMPLETE, TaskState.FAILED, TaskState.REJECTED)
 _STUCK = (UpdateState.PAUSED, UpdateState.ROLLBACK_PAUSED)
 
 
@@ -101,10 +103,35 @@ class Progress:
 
 async def _reasons(client: "Client", late: Sequence[Task]) -> list[str]:
     """Why tasks are late, one paragraph each for the first few."""
-    lines = [f"  {slot_name(task)} ({task.id}): {await _summary(client, task.id)}" for task in late[:_EXPLAINED]]
+    lines = [f"  {slot_name(task)} ({task.id}): {await _reason(client, task)}" for task in late[:_EXPLAINED]]
     if len(late) > _EXPLAINED:
         lines.append(f"  and {len(late) - _EXPLAINED} more; see 'swarmlab explain'")
     return lines
+
+
+async def _reason(client: "Client", task: Task) -> str:
+    """Why it has no node, or how far it is on its node and how the one before it ended."""
+    if not task.node_id:
+        return await _summary(client, task.id)
+    nodes = {node.id: name_of(node) for node in await client.list_nodes()}
+    text = f"{task.status.state.name.lower()} on {nodes.get(task.node_id, task.node_id)}"
+    ended = [
+        other
+        for other in await client.list_tasks(Filters(service_ids=(task.service_id,)))
+        if _place(other) == _place(task) and other.status.err
+    ]
+    return f"{text}; the last one {_end(newest_first(ended)[0])}" if ended else text
+
+
+def _end(task: Task) -> str:
+    """How a task ended, in a few words."""
+    why = f": {task.status.err}" if task.status.err else ""
+    return f"{task.status.state.name.lower()}{why}"
+
+
+def _place(task: Task) -> tuple[int, str]:
+    """Its slot; of a global service its node."""
+    return task.slot, "" if task.slot else task.node_id
 
 
 async def _summary(client: "Client", task_id: TaskId) -> str:
@@ -120,7 +147,8 @@ def running(service_id: ServiceId, *, rolled_back: bool = False) -> Condition:
 
     Raises, when looked at:
         Missing: The service is gone.
-        CommandError: Its update was paused, or rolled back though an update was wanted.
+        CommandError: Its update was paused, or rolled back though an update was wanted; or its tasks ended, and its
+            restart policy replaces none of those that are missing.
     """
     empty_since: list[float] = []
 
@@ -146,6 +174,7 @@ def running(service_id: ServiceId, *, rolled_back: bool = False) -> Condition:
         status = service.update_status
         if status is not None and status.state in _UNDER_WAY:
             return Look(False, f"{text}; {status.message or status.state.name.lower().replace('_', ' ')}")
+        _check_ended(text, fresh, wanted - len(alive))
         if wanted == 0 and mode.is_global:
             empty_since.append(time.monotonic())
             return Look(empty_since[-1] - empty_since[0] >= _EMPTY_SECONDS, f"{name}: no node fits it")
@@ -168,7 +197,22 @@ def _check_update(service: Service, *, rolled_back: bool) -> None:
     if status.state in _STUCK:
         raise CommandError(f"service {name}: {status.message}")
     if status.state is UpdateState.ROLLBACK_COMPLETED and not rolled_back:
-        raise CommandError(f"service {name}: {status.message}")
+        raise CommandError(f"service {name}: the update failed and was rolled back; see 'swarmlab service ps {name}'")
+
+
+def _check_ended(text: str, tasks: Sequence[Task], missing: int) -> None:
+    """Raise where so many places at least have a task that ended and none that is to run: nobody will fill them."""
+    newest: dict[tuple[int, str], Task] = {}
+    for task in newest_first(tasks):
+        newest.setdefault(_place(task), task)
+    filled = {_place(task) for task in tasks if task.desired_state <= TaskState.COMPLETE}
+    ended = sorted(
+        (task for place, task in newest.items() if place not in filled and task.status.state in _ENDED),
+        key=lambda task: (task.slot, task.id),
+    )
+    if ended and len(ended) >= missing:
+        lines = [f"  {slot_name(task)} ({task.id}) {_end(task)}" for task in ended[:_EXPLAINED]]
+        raise CommandError("\n".join([f"{text}; the restart policy replaces no more of them", *lines]))
 
 
 def _wanted(service: Service, mode: Mode, fresh: Sequence[Task]) -> tuple[int, tuple[Task, ...]]:
@@ -204,7 +248,10 @@ def _job(service: Service, tasks: Sequence[Task]) -> Look:
     total = job.total_completions if job is not None else max(places, 1)
     late = tuple(task for task in current if task not in complete and task.desired_state <= TaskState.COMPLETE)
     done = len(complete) >= total and status is not None
-    return Look(done, f"{name_of(service)}: {len(complete)} of {total} tasks complete", late)
+    text = f"{name_of(service)}: {len(complete)} of {total} tasks complete"
+    if not done and not late:
+        _check_ended(text, current, 1)
+    return Look(done, text, late)
 
 
 async def unsettled(client: "Client") -> frozenset[ServiceId]:

@@ -12,7 +12,10 @@ from msgspec.structs import replace
 from swarmlab.api import (
     Annotations,
     Availability,
+    GlobalService,
+    JobStatus,
     NodeState,
+    ReplicatedJob,
     ReplicatedService,
     Secret,
     SecretId,
@@ -276,6 +279,47 @@ def test_wait_ends_at_the_timeout_with_the_reason(ground: Ground) -> None:
         "Error: not at rest after 200ms: web: 1 of 2 tasks run\n"
         "  web.2 (web2-task-0123456789abc): no node fits\n"
     )
+
+
+def test_wait_tells_how_the_last_task_of_a_late_slot_ended(ground: Ground) -> None:
+    ground.put(a_service("web", 1), a_node("w1"))
+    service, node = ground.view.services()[0], ground.view.nodes()[0]
+    failed = a_task(service, 1, node, TaskState.FAILED, TaskState.SHUTDOWN, id="old", err="task: non-zero exit (3)")
+    ground.put(failed, a_task(service, 1, node, TaskState.READY, TaskState.READY))
+    answer = ground.cli("service", "scale", "web=1", "--wait", "-q", "--timeout", "200ms")
+    assert answer.code == Exit.TIMED_OUT
+    assert answer.err.splitlines()[1:] == [
+        "  web.1 (web1-task-0123456789abc): ready on w1; the last one failed: task: non-zero exit (3)"
+    ]
+
+
+@pytest.mark.parametrize("mode", ["replicated", "global", "job"])
+def test_wait_ends_when_nothing_replaces_what_ended(ground: Ground, mode: str) -> None:
+    modes: dict[str, dict[str, object]] = {
+        "global": {"global_": GlobalService()},
+        "job": {"replicated_job": ReplicatedJob(total_completions=1)},
+        "replicated": {},
+    }
+    node = a_node("w1")
+    ground.put(replace(a_service("web", 1, **modes[mode]), job_status=JobStatus()), node)
+    service = ground.view.services()[0]
+    iteration = Version(1) if mode == "job" else None  # that of the next update
+    slot = 1 if mode == "replicated" else 0
+    ended = a_task(service, slot, node, TaskState.FAILED, TaskState.SHUTDOWN, err="kaput", job_iteration=iteration)
+    ground.put(ended)
+    words = ("update", "web", "--label-add", "a=b") if mode == "global" else ("scale", "web=1")
+    answer = ground.cli("service", *words, "--wait", "-q", "--timeout", "5s")
+    assert answer.code == Exit.ERROR
+    assert "the restart policy replaces no more of them\n" in answer.err
+    assert answer.err.endswith(f"({ended.id}) failed: kaput\n")
+
+
+def test_wait_goes_on_while_a_slot_has_never_had_a_task(ground: Ground) -> None:
+    ground.put(a_service("web", 2), a_node("w1"))
+    service, node = ground.view.services()[0], ground.view.nodes()[0]
+    ground.put(a_task(service, 1, node, TaskState.FAILED, TaskState.SHUTDOWN, err="kaput"))
+    answer = ground.cli("service", "scale", "web=2", "--wait", "-q", "--timeout", "150ms")
+    assert answer.code == Exit.TIMED_OUT
 
 
 def test_wait_returns_at_once_when_everything_runs(ground: Ground) -> None:
