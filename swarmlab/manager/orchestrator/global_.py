@@ -23,7 +23,7 @@ from swarmlab.manager.orchestrator.desk import Entry
 from swarmlab.manager.orchestrator.keeper import Keeper, recorded
 from swarmlab.manager.orchestrator.slots import SlotKey, age, is_live, node_keeps_tasks
 from swarmlab.manager.orchestrator.tending import Tended, is_at_rest, last_served, tend
-from swarmlab.manager.orchestrator.update import PAUSED, Rollout
+from swarmlab.manager.orchestrator.update import Rollout
 from swarmlab.store import Snapshot
 
 
@@ -97,9 +97,11 @@ class GlobalOrchestrator(Keeper):
         return recorded(entries, self._fresh, self._view)
 
     def _admit(self, key: SlotKey, slot: Sequence[Task], charge: Charge) -> None:
-        """Have a slot updated that turned out to be dirty: a node that was paused or down during the update."""
-        status = charge.service.update_status
-        if not _is_dirty(slot, charge) or (status is not None and status.state in PAUSED):
+        """Have a slot updated that turned out to be dirty: its node was paused or down during the update.
+
+        Not while the update is paused; that is seen when it is carried on.
+        """
+        if not _is_dirty(slot, charge):
             return
         rollout = self._rollouts.get(key.service)
         if rollout is None:

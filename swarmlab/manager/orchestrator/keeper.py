@@ -154,8 +154,6 @@ class Keeper(ABC):
         if task.service_id in self._rollouts and self._tell_rollout(key, change, task, old, now):
             self._slots.add(key)
         if change.kind == ChangeKind.REMOVED:
-            if is_live(task):
-                self._services.add(task.service_id)
             if is_live(task) or key in self._agenda:
                 self._slots.add(key)
         elif old is None:

@@ -159,7 +159,7 @@ class Rollout:
     def concerns(self, key: SlotKey, task: Task, old: Task | None) -> bool:
         """Whether `hear` would learn anything from this change."""
         if old is None:
-            return key in self._waiting or key in self._active
+            return key in self._waiting
         if task.status.state == old.status.state and task.desired_state == old.desired_state:
             return False
         return task.id in self._made and (task.status.state >= TaskState.RUNNING or not is_live(task))
@@ -175,7 +175,7 @@ class Rollout:
             now: The time.
         """
         if old is None:
-            self._hear_new(key, task, slot)
+            self._hear_new(key, task)
         else:
             self._hear_made(key, task, old, slot, now)
 
@@ -184,12 +184,9 @@ class Rollout:
         if self._active.get(key) == task.id:
             self._follow(key, slot)
 
-    def _hear_new(self, key: SlotKey, task: Task, slot: Sequence[Task]) -> None:
-        if key in self._waiting:
-            del self._waiting[key]
-            self._begin(key, task)
-        elif key in self._active:
-            self._follow(key, slot)
+    def _hear_new(self, key: SlotKey, task: Task) -> None:
+        del self._waiting[key]
+        self._begin(key, task)
 
     def _hear_made(self, key: SlotKey, task: Task, old: Task, slot: Sequence[Task], now: Instant) -> None:
         state = task.status.state
@@ -209,13 +206,9 @@ class Rollout:
 
     def _follow(self, key: SlotKey, slot: Sequence[Task]) -> None:
         """The task under way was given up for no fault of its own: its successor takes its place, if there is one."""
-        task = self._active[key]
-        if any(other.id == task and is_live(other) for other in slot):
-            return
         heir = next((other for other in reversed(slot) if is_live(other)), None)
         del self._active[key]
         if heir is not None and heir.status.state < TaskState.RUNNING:
-            self._made.pop(task, None)
             self._begin(key, heir)
 
     def _begin(self, key: SlotKey, task: Task) -> None:

@@ -242,6 +242,19 @@ def test_scaling_down_cancels_the_moves_of_the_service() -> None:
     ]
 
 
+def test_a_move_does_not_make_its_slot_go_first_when_scaling_down() -> None:
+    world, web = a_world(4)
+    first = world.running(web)[0]
+    world.start_time = Duration(3 * S)
+    world.move(first, "n2")
+    world.run(1)
+    world.scale(web, 3)
+    world.run(10)
+    assert [task.slot for task in world.running(web)] == [1, 2, 3]
+    assert world.running(web)[0] == first
+    assert outcomes(world) == [("move-cancelled", "the service was scaled down")]
+
+
 def test_scaling_up_lets_a_move_go_on() -> None:
     world, web = a_world(1)
     world.start_time = Duration(3 * S)

@@ -35,7 +35,7 @@ from swarmlab.api import (
 )
 from swarmlab.manager.orchestrator.slots import node_keeps_tasks
 
-EXAMPLES = int(os.environ.get("SWARMLAB_EXAMPLES", "100"))
+EXAMPLES = int(os.environ.get("SWARMLAB_EXAMPLES", "40"))
 #: Without the search for an explanation, which takes long here.
 PHASES = (Phase.explicit, Phase.reuse, Phase.generate, Phase.shrink)
 IMAGES = ("v1", "v2", "v3", "fails", "fails-late", "rejected", "nowhere")

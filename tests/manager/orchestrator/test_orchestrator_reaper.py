@@ -19,6 +19,7 @@ from swarmlab.api import (
     Instant,
     JobStatus,
     Meta,
+    Node,
     NodeId,
     OrchestrationConfig,
     ProposalDropped,
@@ -306,6 +307,16 @@ def test_a_task_assigned_to_a_node_that_is_gone_ends() -> None:
     world.unplaceable = set()
     world.run(7)
     assert [running.node_id for running in world.running(web)] == ["n2"]
+
+
+def test_tasks_on_a_node_that_vanished_end() -> None:
+    world = World(["n1", "n2"])
+    web = world.create(a_spec(replicas=2))
+    world.run(1)
+    world.commit(Delete(Node, "n1"))
+    assert [task.status.state for task in world.tasks(web) if task.node_id == "n1"] == [TaskState.ORPHANED]
+    world.run(10)
+    assert [task.node_id for task in world.running(web)] == ["n2", "n2"]
 
 
 def test_a_task_made_for_a_service_that_is_gone_goes() -> None:

@@ -1,6 +1,7 @@
 """Whether and when a task that ended is replaced."""
 
 import pytest
+from msgspec.structs import replace
 from orchestrator_world import World, a_spec
 
 from swarmlab.api import (
@@ -130,6 +131,15 @@ def test_tasks_of_other_spec_versions_and_tasks_to_be_removed_do_not_count() -> 
     ]
     assert attempts(slot[1], slot, rule) == 0
     assert attempts(slot[3], slot, rule) == 1
+
+
+def test_tasks_of_other_runs_of_a_job_do_not_count() -> None:
+    rule = policy(most=1)
+    slot = [
+        replace(failed(born, born + 1, restart=rule), job_iteration=Version(run))
+        for born, run in ((10, 1), (12, 2), (14, 2))
+    ]
+    assert [attempts(task, slot, rule) for task in slot] == [0, 0, 1]
 
 
 def test_attempts_before_the_window_are_forgotten() -> None:

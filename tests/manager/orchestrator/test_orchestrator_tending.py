@@ -187,8 +187,18 @@ def test_one_of_two_old_tasks_that_fails_is_not_replaced_by_a_new_one() -> None:
 
 
 def test_a_failed_attempt_that_waits_goes_when_another_task_serves() -> None:
-    slot = (a_task("a"), a_task("b", TaskState.FAILED, TaskState.READY, born=99))
-    assert done(look(*slot)) == ["b>SHUTDOWN"]
+    ended = a_task("b", TaskState.FAILED, TaskState.SHUTDOWN, born=98)
+    waiting = a_task("c", TaskState.FAILED, TaskState.READY, born=99)
+    assert done(look(ended, waiting)) == []
+    assert done(look(a_task("a"), ended, waiting)) == ["c>SHUTDOWN"]
+
+
+def test_a_job_knows_no_rollback() -> None:
+    """What was given up in a run stays so, whatever its service says of an update."""
+    status = UpdateStatus(state=UpdateState.ROLLBACK_STARTED)
+    job = Service(spec=a_spec(mode="replicated-job"), update_status=status)
+    assert not Charge(job, NODES, START).rolling_back
+    assert a_charge(status=UpdateState.ROLLBACK_STARTED).rolling_back
 
 
 @pytest.mark.parametrize(
