@@ -17,7 +17,7 @@ from swarmlab.sim.entries import NodeEntry, RestartEntry, ServiceEntry, TaskEntr
 from swarmlab.sim.scenario import EventEntry, Expectation, Scenario
 
 #: Seconds from the end of act one until the cluster must be at rest: back-off, restart delays and updates included.
-PEACE = 900
+PEACE = 600
 ZONES = ("a", "b")
 #: Fewer nodes than that are never left.
 LEAST_NODES = 3
@@ -94,7 +94,7 @@ class _Author:
             services=services,
             events=(*self._events, at_rest),
             until=self._text(self._now + PEACE),
-            heartbeat=rng.choice(("1s", "5s")),
+            heartbeat=rng.choice(("2s", "5s")),
             settle=rng.choice(("0s", "1s", "5s")),
             history=rng.choice((0, 1, 5)),
             delay=rng.choice(("1ms~0.3", "50ms~1", "0s")),
@@ -146,19 +146,19 @@ class _Author:
                 max_attempts=rng.choices((0, 2), (6, 1))[0],
                 window=rng.choice(("0s", "10s")),
             ),
-            update=None if job else self._update_entry(),
-            rollback=None if job else self._update_entry(),
+            update=None if job else self._update_entry("pause", "continue", "rollback"),
+            rollback=None if job else self._update_entry("pause", "continue"),
             tasks=self._tasks(ends=job or rng.random() < 0.1),
         )
 
-    def _update_entry(self) -> UpdateEntry:
+    def _update_entry(self, *failure_actions: str) -> UpdateEntry:
         rng = self._rng
         return UpdateEntry(
             parallelism=rng.randint(0, 3),
             delay=rng.choice(("0s", "1s")),
             monitor=rng.choice(("0s", "2s", "5s")),
             order=rng.choice(("stop-first", "start-first")),
-            failure_action=rng.choice(("pause", "continue", "rollback")),
+            failure_action=rng.choice(failure_actions),
             max_failure_ratio=rng.choice((0.0, 0.5)),
         )
 

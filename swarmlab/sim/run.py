@@ -205,6 +205,7 @@ class _Run:
             raise
         except SwarmlabError as error:
             if self.scenario.lenient:
+                self.world.note("scenario", "event-refused", {"event": at, "error": f"{type(error).__name__}: {error}"})
                 return
             raise InvalidSpec(f"scenario {self.name}: event at {at}: {error}") from error
 

@@ -237,7 +237,7 @@ class World:
                 clock=self.heap.clock,
                 timers=timers,
                 send=lambda _, message, call: self.network.send(worker.node_id, "manager", message, call),
-                record=lambda component, event, fields: self._record(f"{component}/{name}", event, fields),
+                record=lambda component, event, fields: self.note(f"{component}/{name}", event, fields),
             ),
             WorkerPorts(
                 execute=worker.executor.execute,
@@ -290,7 +290,7 @@ class World:
                 clock=self.heap.clock,
                 timers=timers,
                 send=lambda to, message, call: self.network.send(to, "worker", message, call),
-                record=self._record,
+                record=self.note,
                 proposing=check_proposal,
             ),
             proposer,
@@ -307,7 +307,8 @@ class World:
     def _rng(self, name: str) -> random.Random:
         return derived_rng(self.config.seed, name)
 
-    def _record(self, component: str, event: str, fields: Mapping[str, Any]) -> None:
+    def note(self, component: str, event: str, fields: Mapping[str, Any]) -> None:
+        """Add a line to the log."""
         self.log.append(LogLine(at=self.elapsed, component=component, event=event, fields=fields))
 
     def _manager_receives(self, node: str, message: Any, call: int) -> None:
