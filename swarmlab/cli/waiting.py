@@ -115,10 +115,12 @@ async def _reason(client: "Client", task: Task) -> str:
         return await _summary(client, task.id)
     nodes = {node.id: name_of(node) for node in await client.list_nodes()}
     text = f"{task.status.state.name.lower()} on {nodes.get(task.node_id, task.node_id)}"
+    if task.status.err:
+        return f"{text}: {task.status.err}"
     ended = [
         other
         for other in await client.list_tasks(Filters(service_ids=(task.service_id,)))
-        if _place(other) == _place(task) and other.status.err
+        if _place(other) == _place(task) and other.status.state in _ENDED and other.status.err
     ]
     return f"{text}; the last one {_end(newest_first(ended)[0])}" if ended else text
 

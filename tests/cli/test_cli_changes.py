@@ -293,6 +293,14 @@ def test_wait_tells_how_the_last_task_of_a_late_slot_ended(ground: Ground) -> No
     ]
 
 
+def test_wait_tells_what_holds_up_a_task_on_its_node(ground: Ground) -> None:
+    ground.put(a_service("web", 1), a_node("w1"))
+    service, node = ground.view.services()[0], ground.view.nodes()[0]
+    ground.put(a_task(service, 1, node, TaskState.PREPARING, err="engine not reachable"))
+    answer = ground.cli("service", "scale", "web=1", "--wait", "-q", "--timeout", "200ms")
+    assert answer.err.splitlines()[1:] == ["  web.1 (web1-task-0123456789abc): preparing on w1: engine not reachable"]
+
+
 @pytest.mark.parametrize("mode", ["replicated", "global", "job"])
 def test_wait_ends_when_nothing_replaces_what_ended(ground: Ground, mode: str) -> None:
     modes: dict[str, dict[str, object]] = {
