@@ -28,7 +28,7 @@ MEANING: dict[Exit, str] = {
     Exit.TIMED_OUT: "--wait reached its --timeout before the cluster came to rest",
     Exit.NOT_FOUND: "no node, service, task, secret, config, stack or strategy of that name or id",
     Exit.CONFLICT: "the name is taken, or the object changed in the meantime: read it again and repeat",
-    Exit.UNREACHABLE: "no cluster answers at the control socket",
+    Exit.UNREACHABLE: "no cluster answers at the control socket, or it cannot write its state",
     Exit.INVALID: "a spec, stack file, scenario, strategy or plugin is wrong, whatever the state of the cluster",
     Exit.REFUSED: "the state of the cluster forbids it now, or it is never possible",
     Exit.STATE: "a state directory or a socket path cannot be used",

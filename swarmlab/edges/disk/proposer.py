@@ -18,6 +18,7 @@ MAX_ENTRY_BYTES = 3 << 19
 
 #: Entries after which a new snapshot takes their place.
 SNAPSHOT_EVERY = 10_000
+_REMEDY = "nothing is written any more; set it right and start again"
 
 
 class _Waiting(NamedTuple):
@@ -49,10 +50,13 @@ class DiskProposer:
         *,
         seal: Seal = PLAIN,
         snapshot_every: int = SNAPSHOT_EVERY,
+        failed: Callable[[Exception], None] = lambda _: None,
     ) -> None:
         self.max_entry_bytes: int | None = MAX_ENTRY_BYTES
         self._directory = Path(directory)
         self._call_soon = call_soon
+        #: Hears, by way of `call_soon`, of the failure after which nothing more is written.
+        self._failed = failed
         self._snapshot_every = snapshot_every
         make_directory(self._directory)
         self._claim = Claim(self._directory / "lock")
@@ -95,9 +99,11 @@ class DiskProposer:
         failure: Exception | None = None
         while batch := self._next():
             if failure is not None:
-                self._answer(batch, ProposalDropped(f"{self._directory} failed before: {failure}"))
+                self._answer(batch, ProposalDropped(f"{self._directory} failed before: {failure}; {_REMEDY}"))
                 continue
             failure = self._write(batch)
+            if failure is not None:
+                self._call_soon(partial(self._failed, failure))
 
     def _next(self) -> list[_Waiting]:
         """All that waits, as soon as something does; nothing at the end."""

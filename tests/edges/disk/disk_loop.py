@@ -35,7 +35,8 @@ class Kept:
 
     def __init__(self, directory: Path, **options: Any) -> None:
         self.calls = Calls()
-        self.proposer = DiskProposer(directory, self.calls.call_soon, **options)
+        self.failures: list[Exception] = []
+        self.proposer = DiskProposer(directory, self.calls.call_soon, failed=self.failures.append, **options)
         self.store = Store(self.proposer, lambda: Instant(5), self.proposer.snapshot)
         self.outcomes: list[Outcome] = []
 

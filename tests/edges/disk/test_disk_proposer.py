@@ -208,6 +208,7 @@ def test_a_full_disk_is_told_and_nothing_acknowledged_is_lost(tmp_path):
     later = kept.create("t2")
     assert isinstance(later.error, ProposalDropped)
     assert "failed before: database or disk is full" in str(later.error)
+    assert [str(failure) for failure in kept.failures] == ["database or disk is full"]
     assert ids(kept) == ["t1"]
     assert kept.store.view.version == 1
     kept.close()
