@@ -16,6 +16,7 @@ FIELDS = {
     "seconds_total",
     "seconds_decide",
     "seconds_commit",
+    "seconds_cpu",
     "placed",
     "groups",
     "peak_rss_bytes",

@@ -18,6 +18,7 @@ from swarmlab.api import (
     Node,
     NodeId,
     NodeState,
+    Resources,
     ServiceId,
     Task,
     TaskState,
@@ -152,13 +153,13 @@ class Columns:
             if type(new) is Node:
                 nodes.append(change)
             elif type(new) is Task:
-                old = change.old if change.kind is not ChangeKind.REMOVED else new
-                was = isinstance(old, Task) and on_node(old)
-                stays = change.kind is not ChangeKind.REMOVED and on_node(new)
-                if was and stays and _same_load(old, new):  # type: ignore[arg-type]
-                    continue
-                if was:
-                    gone.append(old)  # type: ignore[arg-type]
+                removed = change.kind is ChangeKind.REMOVED
+                old = new if removed else change.old
+                stays = not removed and on_node(new)
+                if isinstance(old, Task) and on_node(old):
+                    if stays and _same_load(old, new):
+                        continue
+                    gone.append(old)
                     if new.status.state in (TaskState.FAILED, TaskState.REJECTED):
                         faulty += self._fail(new, view)
                 if stays:
@@ -305,16 +306,16 @@ class Columns:
     def _book(self, tasks: list[Task], sign: int) -> None:
         """Add (1) or take away (-1) what `tasks` hold on their nodes."""
         rows, cpus, memory, counted = [], [], [], []
+        spec, wanted = None, Resources()
         for task in tasks:
             row = self.rows.get(task.node_id)
             if row is None:
                 continue
-            resources = task.spec.resources
-            if resources is not None:
-                wanted = reserved(task.spec)
-                rows.append(row)
-                cpus.append(wanted.nano_cpus * sign)
-                memory.append(wanted.memory_bytes * sign)
+            if task.spec is not spec:  # Tasks of one group come one after the other and share theirs.
+                spec, wanted = task.spec, reserved(task.spec)
+            rows.append(row)
+            cpus.append(wanted.nano_cpus * sign)
+            memory.append(wanted.memory_bytes * sign)
             if active(task):
                 counted.append(row)
                 if task.service_id:

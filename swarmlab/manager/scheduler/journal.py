@@ -116,9 +116,11 @@ class Journal:
         self._judgements[self._count] = judgement
         if len(self._judgements) > JUDGEMENTS:
             del self._judgements[next(iter(self._judgements))]
+        known = self._tasks
         for task in tasks:
-            self._tasks.pop(task.id, None)  # It moves to the end.
-            self._tasks[task.id] = self._count
+            if task.id in known:
+                del known[task.id]  # So that it moves to the end.
+            known[task.id] = self._count
         if len(self._tasks) > TASKS + TASKS // 4:
             # In one go: taking single entries from the front of a dictionary costs what was taken before.
             self._tasks = dict(islice(self._tasks.items(), len(self._tasks) - TASKS, None))

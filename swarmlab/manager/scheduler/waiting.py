@@ -1,7 +1,6 @@
 """The tasks that wait for a node, in groups."""
 
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
 
 import msgspec
 
@@ -11,13 +10,8 @@ from swarmlab.manager.scheduler.demand import cluster_mounts, drivers, group_id
 from swarmlab.plugin import Instant
 from swarmlab.store import Snapshot
 
-
-class Key(NamedTuple):
-    """What makes tasks equal: service and spec version; or, without one, all that the filters look at."""
-
-    service: ServiceId
-    spec_version: int
-    content: bytes = b""
+#: What makes tasks equal: service and spec version; or, without one (-1), all that the filters look at, as bytes.
+Key = tuple[ServiceId, int, bytes]
 
 
 class Members:
@@ -114,13 +108,14 @@ def batches(groups: Groups, view: Snapshot) -> list[Batch]:
 def key_of(task: Task) -> Key:
     """The group of a task."""
     if task.service_id and task.spec_version is not None:
-        return Key(task.service_id, task.spec_version.index)
+        return task.service_id, task.spec_version.index, b""
     content = (task.spec, task.endpoint, drivers(task.spec, task.networks))
-    return Key(task.service_id, -1, msgspec.msgpack.encode(content))
+    return task.service_id, -1, msgspec.msgpack.encode(content)
 
 
 def _parted(key: Key, tasks: Sequence[Task]) -> Iterator[Batch]:
-    name = group_id(key.service, key.spec_version) if key.spec_version >= 0 else f"one-off:{tasks[0].id}"
+    service, version, _ = key
+    name = group_id(service, version) if version >= 0 else f"one-off:{tasks[0].id}"
     if not cluster_mounts(tasks[0].spec):
         yield Batch(name, tuple(tasks))
         return
