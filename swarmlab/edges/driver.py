@@ -4,8 +4,11 @@ import asyncio
 import secrets
 import time
 from collections.abc import Callable
+from typing import ParamSpec
 
 from swarmlab.api import Instant
+
+P = ParamSpec("P")
 
 
 class LiveClock:
@@ -16,6 +19,34 @@ class LiveClock:
 
     def __call__(self) -> Instant:
         return Instant(self._offset + time.monotonic_ns())
+
+
+class Alarm:
+    """Raised by the first thing that fails in a callback of the loop, which would only write it to a log.
+
+    What decides must not go on half done: the parts of a machine run through `guard`, and the owner of the machine
+    awaits `raised` among the tasks that its life depends on.
+    """
+
+    def __init__(self) -> None:
+        self._failure: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    def guard(self, action: Callable[P, object]) -> Callable[P, None]:
+        """`action`, for use as a callback."""
+
+        def guarded(*args: P.args, **kwargs: P.kwargs) -> None:
+            try:
+                action(*args, **kwargs)
+            except Exception as error:
+                # The first one counts; those after it come of a machine that is broken already.
+                if not self._failure.done():
+                    self._failure.set_exception(error)
+
+        return guarded
+
+    async def raised(self) -> None:
+        """Raise what failed first, as soon as something has."""
+        await asyncio.shield(self._failure)
 
 
 class LoopTimers:

@@ -5,7 +5,7 @@ import random
 import shutil
 import tempfile
 from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any, Self, TypeVar, cast
 
@@ -33,7 +33,7 @@ from swarmlab.api import (
     seconds,
 )
 from swarmlab.edges.disk import DiskProposer
-from swarmlab.edges.driver import LiveClock, LoopTimers, fresh_seed
+from swarmlab.edges.driver import Alarm, LiveClock, LoopTimers, fresh_seed
 from swarmlab.edges.grpc import ControlServer, TaskLogs
 from swarmlab.embedded.executors import ExecutorKind, choose_executor
 from swarmlab.embedded.story import Story
@@ -74,6 +74,8 @@ class EmbeddedCluster:
 
     As a context: entered, it serves; left, its tasks are stopped and nothing of it is left but the state directory.
 
+    A part that fails ends it: what is awaited inside the context is cancelled, and leaving it raises the failure.
+
     Raises on entering:
         UnknownPlugin, PluginError: No such strategy, or it does not load.
         StateError: The state directory is in use, not writable or damaged, or the socket cannot be made.
@@ -95,13 +97,14 @@ class EmbeddedCluster:
         self.cluster_id = ClusterId("")
 
     async def __aenter__(self) -> Self:
-        async with AsyncExitStack() as stack:
+        async with _alone(), AsyncExitStack() as stack:
             await self._start(stack)
             self._stack = stack.pop_all()
         return self
 
     async def __aexit__(self, *failure: object) -> None:
-        await self._stack.aclose()
+        async with _alone():
+            await self._stack.aclose()
 
     @property
     def manager(self) -> Manager:
@@ -213,28 +216,29 @@ class EmbeddedCluster:
 
     async def _start(self, stack: AsyncExitStack) -> None:
         config = self.config
+        alarm = Alarm()
         if config.state_dir is None:
             self.state_dir = Path(tempfile.mkdtemp(prefix="swarmlab-"))
             stack.callback(shutil.rmtree, self.state_dir, ignore_errors=True)
         kind = await choose_executor(config.executor, stack)
         self.executor = kind.name
-        self._open_store(stack)
+        self._open_store(stack, alarm)
         self.cluster_id = await self.mutate(
             lambda view, ids, _: found_cluster(view, ids, heartbeat=config.heartbeat, history=config.history)
         )
         self.manager.lead()
-        await self._start_workers(stack, kind)
+        await self._start_workers(stack, kind, alarm)
         if config.socket is not None:
             logs = TaskLogs(self, self._task_lines)
             await stack.enter_async_context(ControlServer(config.socket, self, logs, self))
 
-    def _open_store(self, stack: AsyncExitStack) -> None:
+    def _open_store(self, stack: AsyncExitStack, alarm: Alarm) -> None:
         config = self.config
         loop = asyncio.get_running_loop()
         timers: list[LoopTimers] = []
 
         def make_timers(fire: Callable[[str, str], None]) -> LoopTimers:
-            timers.append(LoopTimers(self.clock, fire))
+            timers.append(LoopTimers(self.clock, alarm.guard(fire)))
             return timers[-1]
 
         ports = Ports(clock=self.clock, timers=make_timers, send=self._to_worker, record=self.story.record)
@@ -244,14 +248,25 @@ class EmbeddedCluster:
         if config.state_dir is None:
             self._manager = Manager(manager_config, self.host, ports, CommitAtOnce())
         else:
-            disk = DiskProposer(config.state_dir / "manager", loop.call_soon_threadsafe)
+            disk = DiskProposer(
+                config.state_dir / "manager", lambda answer: loop.call_soon_threadsafe(alarm.guard(answer))
+            )
             stack.callback(disk.close)
             self._manager = Manager(manager_config, self.host, ports, disk, disk.snapshot)
         stack.callback(lambda: timers[0].close())
 
-    async def _start_workers(self, stack: AsyncExitStack, kind: ExecutorKind) -> None:
+    async def _start_workers(self, stack: AsyncExitStack, kind: ExecutorKind, alarm: Alarm) -> None:
         group = await stack.enter_async_context(asyncio.TaskGroup())
-        surroundings = Surroundings(self.cluster_id, self._seed, self.clock, self._to_manager, self.story.record, group)
+        watchman = group.create_task(alarm.raised(), name="alarm")
+        stack.callback(watchman.cancel)
+        receive = alarm.guard(self.manager.receive)
+
+        def to_manager(node: str, message: Any, call: int) -> None:
+            asyncio.get_running_loop().call_soon(receive, node, message, call)
+
+        surroundings = Surroundings(
+            self.cluster_id, self._seed, self.clock, to_manager, self.story.record, group, alarm
+        )
         for number in range(1, self.config.workers + 1):
             name = f"w{number}"
             folder = self.state_dir / "workers" / name
@@ -294,15 +309,29 @@ class EmbeddedCluster:
     async def _stop_workers(self) -> None:
         # The manager must not take the end of the cluster for a loss of nodes, and mend it.
         self.manager.resign()
-        await asyncio.gather(*(worker.stop() for worker in self._workers.values()))
+        ends = await asyncio.gather(*(worker.stop() for worker in self._workers.values()), return_exceptions=True)
+        failures = [end for end in ends if isinstance(end, Exception)]
+        if failures:
+            raise ExceptionGroup("workers did not stop", failures)
 
     def _to_worker(self, node: str, message: Any, call: int) -> None:
         worker = self._by_id.get(node)
         if worker is not None:
             worker.receive_soon(message, call)
 
-    def _to_manager(self, node: str, message: Any, call: int) -> None:
-        asyncio.get_running_loop().call_soon(self.manager.receive, node, message, call)
+
+@asynccontextmanager
+async def _alone() -> AsyncIterator[None]:
+    """Let the one failure of a group of tasks come out of it by itself; several stay together."""
+    failure: Exception | None = None
+    try:
+        yield
+    except ExceptionGroup as group:
+        failure = group
+    while isinstance(failure, ExceptionGroup) and len(failure.exceptions) == 1:
+        failure = failure.exceptions[0]
+    if failure is not None:
+        raise failure
 
 
 def _admission(name: str, known: NodeId | None) -> Request[NodeId]:

@@ -1,6 +1,7 @@
 """A worker of an embedded cluster: killed and revived, with its disk and its machine."""
 
 import asyncio
+import re
 from collections.abc import AsyncIterator, Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -8,14 +9,17 @@ from typing import Any, NamedTuple
 from swarmlab.agent.exec import Kept, Leaving, LogMessage, LogOptions, Persist
 from swarmlab.api import ClusterId, Instant, NodeId, Precondition, StateError, Task, TaskId
 from swarmlab.component import Event
-from swarmlab.edges.disk import WorkerState
-from swarmlab.edges.driver import LoopTimers
+from swarmlab.edges.disk import WorkerState, make_directory
+from swarmlab.edges.driver import Alarm, LoopTimers
 from swarmlab.edges.nodefacts import NodeFacts
 from swarmlab.embedded.executors import ExecutorKind, Place
 from swarmlab.node import Ports, Worker, WorkerConfig, WorkerPorts
 
 #: How long tasks of a worker that stops with the cluster may take to stop before they are killed.
 STOP_SECONDS = 12.0
+#: The file in a worker's folder that keeps who it is, and what it holds.
+NODE_ID = "node-id"
+_ID = re.compile(r"[0-9a-z]{25}")
 
 
 class Surroundings(NamedTuple):
@@ -30,6 +34,8 @@ class Surroundings(NamedTuple):
     record: Callable[[str, str, Mapping[str, Any]], None]
     #: Supervises the workers' lives; one that breaks ends the cluster.
     group: asyncio.TaskGroup
+    #: The same for what runs in callbacks.
+    alarm: Alarm
 
 
 class EmbeddedWorker:
@@ -46,18 +52,29 @@ class EmbeddedWorker:
         self._life: _Life | None = None
         #: The end of the life of a node that was removed.
         self._leaving: asyncio.Task[None] | None = None
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        (folder / "node-id").write_text(node_id)
+        if self.known_id(folder) != node_id:
+            _write_id(folder, node_id)
 
     @staticmethod
     def known_id(folder: Path) -> NodeId | None:
-        """The id that an earlier run kept there, or None."""
+        """The id that an earlier run kept there, or None.
+
+        Raises:
+            StateError: What is there is none, or cannot be read.
+        """
+        file = folder / NODE_ID
         try:
-            return NodeId((folder / "node-id").read_text())
+            text = file.read_text()
         except FileNotFoundError:
             return None
         except OSError as error:
-            raise StateError(f"{folder / 'node-id'}: {error.strerror}") from error
+            make_directory(folder)  # says it better, where a part of the path is no directory
+            raise StateError(f"{file} cannot be read: {error.strerror}") from error
+        except UnicodeDecodeError:
+            text = ""
+        if _ID.fullmatch(text) is None:
+            raise StateError(f"{file} is damaged, wanted: the id of a node, 25 letters and digits")
+        return NodeId(text)
 
     @property
     def running(self) -> bool:
@@ -87,9 +104,11 @@ class EmbeddedWorker:
             await self._ended(life)
 
     async def _ended(self, life: "_Life") -> None:
-        if not await life.leave():
-            self._surroundings.record("agent", "stop-timed-out", {"node": self.node_id, "seconds": STOP_SECONDS})
-        await life.end()
+        try:
+            if not await life.leave():
+                self._surroundings.record("agent", "stop-timed-out", {"node": self.node_id, "seconds": STOP_SECONDS})
+        finally:
+            await life.end()
 
     def leave_soon(self) -> None:
         """Stop as `stop` does, if it runs, behind what goes on now; it counts as stopped at once."""
@@ -106,13 +125,25 @@ class EmbeddedWorker:
         """Take a message of the manager, behind what it does now; a dead worker hears nothing."""
         life = self._life
         if life is not None:
-            asyncio.get_running_loop().call_soon(life.receive, message, call)
+            receive = self._surroundings.alarm.guard(life.receive)
+            asyncio.get_running_loop().call_soon(receive, message, call)
 
     def logs(self, task_id: TaskId, options: LogOptions) -> AsyncIterator[LogMessage]:
         """The output of one of its tasks."""
         if self._life is None:
             raise Precondition(f"worker {self.name} does not run")
         return self._life.machine.logs(task_id, options)
+
+
+def _write_id(folder: Path, node_id: NodeId) -> None:
+    """Keep the id; killed in the middle of it, the old one is there, or none."""
+    make_directory(folder)
+    fresh = folder / f"{NODE_ID}.new"
+    try:
+        fresh.write_text(node_id)
+        fresh.replace(folder / NODE_ID)
+    except OSError as error:
+        raise StateError(f"{folder} cannot be written: {error.strerror}") from error
 
 
 class _Life:
@@ -129,10 +160,10 @@ class _Life:
         self._mute = self._silent = False
         facts = NodeFacts(node_id=node_id, cluster=surroundings.cluster_id, hostname=name)
         self.machine = kind.make(Place(facts, folder, surroundings.clock, surroundings.seed, self._recall))
-        self.machine.connect(self._happened)
+        self.machine.connect(surroundings.alarm.guard(self._happened))
 
         def timers(fire: Callable[[str, str], None]) -> LoopTimers:
-            self._timers.append(LoopTimers(surroundings.clock, fire))
+            self._timers.append(LoopTimers(surroundings.clock, surroundings.alarm.guard(fire)))
             return self._timers[-1]
 
         def send(_: str, message: Any, call: int) -> None:
@@ -173,6 +204,8 @@ class _Life:
     async def leave(self) -> bool:
         """Stop and remove all tasks, saying nothing of it to the manager; False: some did not stop in time."""
         self._mute = True
+        if self._silent:
+            return True
         self._agent.post(Leaving())
         try:
             async with asyncio.timeout(STOP_SECONDS):
@@ -189,7 +222,8 @@ class _Life:
             await self.machine.kill_all()
         finally:
             self._over.set()
-        await self._task
+        # Why it ended, where it was not by this, the group tells.
+        await asyncio.wait([self._task])
 
     async def _run(self) -> None:
         try:
@@ -204,6 +238,7 @@ class _Life:
             self.begun.set_exception(error)
         finally:
             self.silence()
+            self._retired.set()
             self._state.close()
 
     def _happened(self, event: Event) -> None:

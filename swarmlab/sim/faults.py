@@ -168,7 +168,7 @@ class _Author:
             prepare=rng.choice(("0s", "200ms~0.3", "3s~1")),
             start=rng.choice(("0s", "100ms~0.3", "1s~1")),
             stop=rng.choice(("0s", "100ms~0.3", "5s~1")),
-            run=rng.choice(("1s~0.5", "10s~1")) if ends else None,
+            run=rng.choice(("1s~0.5", "10s~0.5")) if ends else None,
             exit_code=rng.choice((0, 0, 3)) if ends else 0,
             prepare_fails=rng.choice((0.0, 0.0, 0.2)),
             start_fails=rng.choice((0.0, 0.0, 0.2)),
