@@ -62,7 +62,7 @@ class GlobalOrchestrator(Keeper):
         self._slots.update(nodes)
         kept = [key for key in nodes if key in slots and self._takes(key, charge)]
         dirty = [key for key in kept if _is_dirty(slots[key], charge)]
-        self._sync_rollout(charge, dirty, slots, kept)
+        self._sync_rollout(charge, dirty, {key: slots[key] for key in kept})
         return []
 
     def _takes(self, key: SlotKey, charge: Charge) -> bool:

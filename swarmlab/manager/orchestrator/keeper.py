@@ -34,7 +34,7 @@ from swarmlab.manager.orchestrator.slots import (
     slot_of,
     tasks_at,
 )
-from swarmlab.manager.orchestrator.tending import Tended, is_at_rest, renew, tend
+from swarmlab.manager.orchestrator.tending import Tended, best, is_at_rest, renew, tend
 from swarmlab.manager.orchestrator.update import IN_PROGRESS, PAUSED, Rollout
 from swarmlab.store import EMPTY, Committed, Led, Snapshot
 
@@ -312,16 +312,13 @@ class Keeper(ABC):
 
     # --- updates
 
-    def _sync_rollout(
-        self, charge: Charge, dirty: Sequence[SlotKey], slots: Mapping[SlotKey, Sequence[Task]], kept: Iterable[SlotKey]
-    ) -> None:
+    def _sync_rollout(self, charge: Charge, dirty: Sequence[SlotKey], slots: Mapping[SlotKey, Sequence[Task]]) -> None:
         """Begin, carry on or give up the update of a service, now that its slots are known.
 
         Args:
             charge: The service.
             dirty: Slots whose tasks are all dirty.
-            slots: All its slots with their tasks, oldest first.
-            kept: The slots that it keeps.
+            slots: The slots that it keeps, with their tasks, oldest first.
         """
         service_id = charge.service.id
         status = charge.service.update_status
@@ -329,13 +326,14 @@ class Keeper(ABC):
         if status is not None and status.state in PAUSED:
             self._end_rollout(service_id)
             return
+        halfway = _halfway(slots, charge)
         if rollout is None or not rollout.continues(charge):
-            if not dirty and (status is None or status.state not in IN_PROGRESS):
+            if not dirty and not halfway and (status is None or status.state not in IN_PROGRESS):
                 self._end_rollout(service_id)
                 return
             rollout = self._rollouts[service_id] = Rollout(charge)
             rollout.resume(slots, charge)
-        rollout.sync(charge, dirty, kept)
+        rollout.sync(charge, dirty, halfway, slots)
         self._rolling.add(service_id)
 
     def _end_rollout(self, service_id: ServiceId) -> None:
@@ -389,6 +387,19 @@ class Keeper(ABC):
         """Whether the slot may be updated now."""
         del charge
         return bool(tasks_at(self._view, key))
+
+
+def _halfway(slots: Mapping[SlotKey, Sequence[Task]], charge: Charge) -> dict[SlotKey, Task]:
+    """The slots in which a new task, which does not run yet, is to take over from an old one; with that new task."""
+    found = {}
+    for key, tasks in slots.items():
+        live = [task for task in tasks if is_live(task)] if len(tasks) > 1 else []
+        clean = [task for task in live if not charge.is_dirty(task)]
+        if len(live) > len(clean) > 0:
+            chosen = best(clean, charge)
+            if chosen.status.state < TaskState.RUNNING:
+                found[key] = chosen
+    return found
 
 
 def recorded(entries: list[Entry[SlotKey]], fresh: dict[ServiceId, list[Task]], view: Snapshot) -> list[Entry[SlotKey]]:

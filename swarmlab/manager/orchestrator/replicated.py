@@ -56,7 +56,7 @@ class ReplicatedOrchestrator(Keeper):
         entries += self._fill(new, charge)
         here = [SlotKey(charge.service.id, number) for number in kept]
         dirty = [key for key in here if all(charge.is_dirty(task) for task in serving[key.number])]
-        self._sync_rollout(charge, dirty, {key: slots[key.number] for key in here}, here)
+        self._sync_rollout(charge, dirty, {key: slots[key.number] for key in here})
         return entries
 
     def _slots_of(self, service_id: ServiceId) -> dict[int, list[Task]]:

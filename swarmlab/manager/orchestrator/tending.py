@@ -75,11 +75,13 @@ class _Look:
                 gone.append(task)
             else:
                 standing.append(task)
-        kept = kept_of(standing, charge)
+        #: A job's slot that is done for good needs no other task.
+        self._is_done = any(charge.is_done(task) for task in slot)
+        kept = [task for task in kept_of(standing, charge) if not self._is_done or charge.is_done(task)]
         #: One task too many, or one that another has taken over from.
         surplus = [task for task in standing if task not in kept]
         self._has_clean = any(not charge.is_dirty(task) for task in kept)
-        if self._has_clean:
+        if self._has_clean or self._is_done:
             gone, waiting = gone + waiting, []
         self._gone, self._waiting, self._kept, self._surplus = gone, waiting, kept, surplus
 
@@ -98,10 +100,13 @@ class _Look:
 
     def result(self, ids: random.Random, *, replaceable: bool) -> Tended:
         charge = self._charge
-        stopped = sorted(self._gone + self._surplus, key=age)
-        actions: list[Action] = [Update(raised(task, TaskState.SHUTDOWN)) for task in stopped]
         records: list[Record] = []
         replaced = self._to_replace() if replaceable else None
+        if replaced is not None and not charge.start_first:
+            # The old task may have stayed for as long as the rules were others.
+            self._surplus, self._kept = self._surplus + self._kept, []
+        stopped = sorted(self._gone + self._surplus, key=age)
+        actions: list[Action] = [Update(raised(task, TaskState.SHUTDOWN)) for task in stopped]
         if replaced is not None:
             task = charge.blueprint.task(ids, self._key, TaskState.READY)
             actions.append(Create(task))
@@ -118,7 +123,7 @@ class _Look:
 
     def _to_replace(self) -> Task | None:
         """The task that a restart replaces, if there is to be one."""
-        if not self._gone or self._has_clean or self._waiting:
+        if not self._gone or self._has_clean or self._waiting or self._is_done:
             return None
         clean = [task for task in self._gone if not self._charge.is_dirty(task)]
         if self._kept and not clean:
@@ -149,11 +154,13 @@ def best(tasks: Sequence[Task], charge: Charge) -> Task:
 def is_at_rest(slot: Sequence[Task], charge: Charge) -> bool:
     """Whether a slot without live tasks is left so: its last task ended and its restart policy leaves it at that.
 
-    Not in a rollback, which must end with what ran before. Tasks that were to be removed say nothing about the slot;
-    moves that came to nothing are among those.
+    So is the slot of a job that is done. Not in a rollback, which must end with what ran before. Tasks that were to be
+    removed say nothing about the slot; moves that came to nothing are among those.
     """
     if charge.rolling_back:
         return False
+    if any(charge.is_done(task) for task in slot):
+        return True
     last = last_served(slot)
     return last is not None and not may_restart(last, slot, job=charge.mode.is_job)
 

@@ -64,7 +64,9 @@ class Rollout:
 
     def __init__(self, charge: Charge) -> None:
         status = charge.service.update_status
+        #: What the status says; a new leader goes by it.
         self.started_at = status.started_at if status is not None else None
+        self._begun_at = self.started_at or charge.now
         self._wish = _wish(charge)
         self._configure(charge)
         #: Slots still to begin, in order.
@@ -86,6 +88,7 @@ class Rollout:
     def _configure(self, charge: Charge) -> None:
         config = charge.config
         self._config = config
+        self._version = charge.service.spec_version
         self._monitor = monitor_time(config)
         self._timeout = Duration(self._monitor + timeout_of(charge.service))
         self._rollback = charge.rolling_back
@@ -99,12 +102,15 @@ class Rollout:
         """Slots are under way or still to begin."""
         return bool(self._waiting or self._active)
 
-    def sync(self, charge: Charge, dirty: Iterable[SlotKey], kept: Iterable[SlotKey]) -> None:
+    def sync(
+        self, charge: Charge, dirty: Iterable[SlotKey], halfway: Mapping[SlotKey, Task], kept: Iterable[SlotKey]
+    ) -> None:
         """Take the slots that are to be replaced as the store shows them now.
 
         Args:
             charge: The service.
             dirty: Slots whose tasks are all dirty.
+            halfway: Slots in which a new task is to take over from an old one.
             kept: The slots that the service has still.
         """
         self._configure(charge)
@@ -112,6 +118,9 @@ class Rollout:
         staying = set(kept)
         self._active = {key: task for key, task in self._active.items() if key in staying and key not in self._waiting}
         self._slots = (self._slots & staying) | self._waiting.keys()
+        for key, task in halfway.items():
+            if key not in self._active:
+                self._begin(key, task)
 
     def admit(self, key: SlotKey) -> None:
         """One more slot turned out to be dirty."""
@@ -205,17 +214,25 @@ class Rollout:
             self._follow(key, slot)
 
     def _follow(self, key: SlotKey, slot: Sequence[Task]) -> None:
-        """The task under way was given up for no fault of its own: its successor takes its place, if there is one."""
-        heir = next((other for other in reversed(slot) if is_live(other)), None)
+        """The task under way was given up for no fault of its own: its successor takes its place, if there is one.
+
+        If only old tasks are left, the slot begins anew.
+        """
         del self._active[key]
-        if heir is not None and heir.status.state < TaskState.RUNNING:
-            self._begin(key, heir)
+        live = [task for task in slot if is_live(task)]
+        new = [task for task in live if task.spec_version == self._version]
+        if not new:
+            if live:
+                self.admit(key)
+        elif new[-1].status.state < TaskState.RUNNING:
+            self._begin(key, new[-1])
 
     def _begin(self, key: SlotKey, task: Task) -> None:
         self._active[key] = task.id
         self._made.setdefault(task.id, None)
         self._slots.add(key)
-        heapq.heappush(self._limits, (after(created_at(task), self._timeout), key, task.id))
+        start = max(created_at(task), self._begun_at)
+        heapq.heappush(self._limits, (after(start, self._timeout), key, task.id))
 
     def _end(self, key: SlotKey, at: Instant) -> None:
         self._active.pop(key, None)
@@ -265,7 +282,8 @@ class Rollout:
             return Verdict(self._stopped(service, failure, now), stops=True)
         status = service.update_status
         if status is None or status.state == UpdateState.UNKNOWN:
-            return Verdict(_started(service, self.started_at or now), stops=False) if self.is_moving else None
+            self.started_at = self.started_at or now
+            return Verdict(_started(service, self.started_at), stops=False) if self.is_moving else None
         if status.state not in IN_PROGRESS:
             return None
         if self.is_finished(now):

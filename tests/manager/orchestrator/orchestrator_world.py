@@ -309,7 +309,12 @@ class World:
 
     def create(self, spec: ServiceSpec) -> ServiceId:
         self._ids += 1
-        service = Service(id=ServiceId(f"s{self._ids}-{spec.annotations.name}"), spec=spec, spec_version=Version())
+        service = Service(
+            id=ServiceId(f"s{self._ids}-{spec.annotations.name}"),
+            spec=spec,
+            spec_version=Version(),
+            job_status=JobStatus() if spec.replicated_job is not None or spec.global_job is not None else None,
+        )
         self.commit(Create(service))
         return service.id
 

@@ -228,6 +228,32 @@ def test_a_global_job_interrupted_by_the_loss_of_its_node_runs_again_when_it_is_
     assert counts(world, job) == {"COMPLETE": 1, "SHUTDOWN": 1}
 
 
+def test_a_task_that_completes_although_it_is_told_to_stop_is_done() -> None:
+    """Its slot needs no other task: one that was made meanwhile is called back."""
+    world, job = a_world("n1", "n2", completions=1)
+    world.job_time = Duration(60 * S)
+    world.run(1)
+    [task] = world.tasks(job)
+    world.stubborn.add(task.id)
+    world.drain(task.node_id)
+    world.run(1)
+    assert [(t.id == task.id, t.desired_state.name) for t in world.tasks(job)] == [(True, "SHUTDOWN"), (False, "READY")]
+    world.end(next(t for t in world.tasks(job) if t.id == task.id), TaskState.COMPLETE)
+    world.run(120)
+    assert counts(world, job) == {"COMPLETE": 1, "SHUTDOWN": 1}
+
+
+def test_a_global_job_is_done_on_a_node_that_went_down_after_all() -> None:
+    world, job = a_world("n1", "n2", mode="global-job")
+    world.run(1)
+    world.down("n1")
+    world.run(1)
+    world.end(next(task for task in world.tasks(job) if task.node_id == "n1"), TaskState.COMPLETE)
+    world.up("n1")
+    world.run(30)
+    assert counts(world, job) == {"COMPLETE": 2}
+
+
 def test_a_global_job_keeps_to_its_constraints() -> None:
     world = World(["n1", "n2"])
     world.label("n2", zone="a")

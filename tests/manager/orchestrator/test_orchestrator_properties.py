@@ -249,7 +249,12 @@ def wrongs(world: World, history: int) -> list[str]:
         if status is not None and status.state in (UpdateState.UPDATING, UpdateState.ROLLBACK_STARTED):
             found.append(f"{service.id} is updating still: {status}")
         run = service.job_status.job_iteration if service.job_status is not None else None
-        live = [task for task in tasks if task.desired_state <= LIVE and task.job_iteration == run]
+        live = [
+            task
+            for task in tasks
+            if task.job_iteration == run
+            and (task.desired_state <= LIVE or (run is not None and task.status.state == TaskState.COMPLETE))
+        ]
         places: dict[Any, list[Task]] = {}
         slots: dict[Any, list[Task]] = {}
         bound = service.spec.global_ is not None or service.spec.global_job is not None

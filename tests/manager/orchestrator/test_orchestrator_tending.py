@@ -180,6 +180,11 @@ def test_a_new_task_that_fails_beside_an_old_one_is_tried_again() -> None:
     assert done(look(*slot, charge=a_charge(order=UpdateOrder.START_FIRST))) == ["b>SHUTDOWN", "+READY"]
 
 
+def test_a_new_task_that_fails_beside_an_old_one_sends_it_away_when_the_order_is_stop_first() -> None:
+    slot = (a_task("a", image="v1"), a_task("b", TaskState.FAILED, born=5))
+    assert done(look(*slot)) == ["a>SHUTDOWN", "b>SHUTDOWN", "+READY"]
+
+
 def test_one_of_two_old_tasks_that_fails_is_not_replaced_by_a_new_one() -> None:
     """The update has not come to this slot yet."""
     slot = (a_task("a", image="v1"), a_task("b", TaskState.FAILED, image="v1", born=5))

@@ -237,6 +237,26 @@ def _by_slot(tasks: list[Task]) -> list[list[Task]]:
     return [[task for task in tasks if task.slot == slot] for slot in sorted({task.slot for task in tasks})]
 
 
+def test_a_rollback_to_tasks_that_do_not_run_yet_waits_for_them() -> None:
+    """The slot has a task of the old spec already, which is still starting: that alone completes nothing."""
+    update = UpdateConfig(parallelism=1, failure_action=ROLLBACK, order=START_FIRST)
+    world, web = a_world(1, image="good", update=update, rollback=update)
+    change(world, web, "v2")
+    world.run(20)
+    world.unplaceable = {"good"}
+    change(world, web, "good")
+    world.run(1)
+    assert (images(world, web), state(world, web)) == ("v2", "UPDATING")
+    spec = world.service(web).spec
+    world.update(web, replace(spec, update=replace(update, delay=Duration(S))))
+    world.run(20)
+    assert (images(world, web), state(world, web)) == ("v2", "UPDATING")
+    world.unplaceable = set()
+    world.stir()
+    world.run(20)
+    assert (images(world, web), state(world, web)) == ("good", "COMPLETED")
+
+
 def test_without_a_previous_spec_a_rollback_is_a_pause() -> None:
     world, web = a_world(2, update=UpdateConfig(parallelism=1, failure_action=ROLLBACK))
     change(world, web, "bad")
@@ -392,6 +412,18 @@ def test_the_new_task_of_a_lost_node_is_followed_by_its_replacement() -> None:
     assert images(world, web) == "- v2" if new.slot == 2 else "- -"
     world.run(60)
     assert (images(world, web), state(world, web)) == ("v2 v2", "COMPLETED")
+
+
+def test_a_slot_whose_new_task_was_lost_begins_anew_where_nothing_restarts_it() -> None:
+    never = RestartPolicy(condition=RestartCondition.NONE)
+    world, web = a_world(1, restart=never, update=UpdateConfig(parallelism=1, order=START_FIRST))
+    world.start_time = Duration(3 * S)
+    change(world, web, "v2")
+    world.run(1)
+    [new] = [task for task in world.tasks(web) if image_of(task) == "v2"]
+    world.down(new.node_id)
+    world.run(20)
+    assert (images(world, web), state(world, web)) == ("v2", "COMPLETED")
 
 
 def test_a_slot_that_ended_for_good_is_updated_too() -> None:
