@@ -84,9 +84,10 @@ class Manager:
 
         def propose(source: str, effect: Propose) -> None:
             def done(outcome: Outcome) -> None:
-                self.assembly.post(
-                    source, Proposed(effect.tag, version=outcome.version, refused=outcome.refused, error=outcome.error)
-                )
+                # A part that hears of commits no more would decide the same again, on a view that stands still.
+                if self._leads:
+                    answer = Proposed(effect.tag, outcome.version, outcome.refused, outcome.error)
+                    self.assembly.post(source, answer)
 
             ports.proposing(source, effect.changes, self.store.view)
             self.store.propose(effect.changes, done)
