@@ -51,11 +51,14 @@ class JobsOrchestrator(Keeper):
 
     def _hear_task(self, change: Change, task: Task, mode: Mode, now: Instant) -> None:
         super()._hear_task(change, task, mode, now)
+        old = change.old
+        assert old is None or isinstance(old, Task)
+        if task.status.state == TaskState.COMPLETE and (old is None or not is_over(old)):
+            # Done, even if it was told to stop: what was made in its place is not needed.
+            self._slots.add(slot_of(task, mode))
         book = self._books.get(task.service_id)
         if book is None:
             return
-        old = change.old
-        assert old is None or isinstance(old, Task)
         if old is None or is_over(task) != is_over(old) or is_live(task) != is_live(old):
             book.stale.add(task.slot)
             self._services.add(task.service_id)

@@ -243,6 +243,18 @@ def test_a_task_that_completes_although_it_is_told_to_stop_is_done() -> None:
     assert counts(world, job) == {"COMPLETE": 1, "SHUTDOWN": 1}
 
 
+def test_what_runs_in_place_of_a_task_that_completed_after_all_is_stopped() -> None:
+    world, job = a_world("n1", "n2", completions=1, restart=_policy())
+    world.job_time = Duration(60 * S)
+    world.run(1)
+    [task] = world.tasks(job)
+    world.down(task.node_id)
+    world.run(5)
+    world.end(next(t for t in world.tasks(job) if t.id == task.id), TaskState.COMPLETE)
+    world.run(120)
+    assert counts(world, job) == {"COMPLETE": 1, "SHUTDOWN": 1}
+
+
 def test_a_global_job_is_done_on_a_node_that_went_down_after_all() -> None:
     world, job = a_world("n1", "n2", mode="global-job")
     world.run(1)

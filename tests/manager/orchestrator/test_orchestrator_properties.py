@@ -260,8 +260,12 @@ def wrongs(world: World, history: int) -> list[str]:
         bound = service.spec.global_ is not None or service.spec.global_job is not None
         for task in tasks:
             slots.setdefault(task.node_id if bound else task.slot, []).append(task)
-        for task in live:
-            places.setdefault(task.node_id if bound else task.slot, []).append(task)
+        for task in sorted(live, key=lambda task: task.desired_state > LIVE):
+            # A lost node may report completion after all, of what was done again elsewhere meanwhile.
+            again = run is not None and task.status.state == TaskState.COMPLETE and task.desired_state > LIVE
+            if not again or (task.node_id if bound else task.slot) not in places:
+                places.setdefault(task.node_id if bound else task.slot, []).append(task)
+        live = [task for here in places.values() for task in here]
         found += [f"{service.id}: {len(here)} live in {place}" for place, here in places.items() if len(here) != 1]
         image = service.spec.task.container.image if service.spec.task.container else ""
         restart = service.spec.task.restart
