@@ -4,6 +4,10 @@ Duty: for every service the tasks it wants, and no others: made, restarted, upda
 Takes: the store's view and change lists, wishes for moves, the time.
 Gives: changes to tasks (`desired_state`, new and deleted tasks) and to `Service.update_status`; records of what it did.
 Never: chooses a node, talks to one, or remembers what the store does not hold.
+
+Records: `created`, `restarted`, `update` (each new status), `move-begun`, `moved`, `move-failed`, `move-cancelled`,
+`rejected`, `orphaned`, `removed`; and `proposal-failed`, `proposal-refused`. They come when what they tell is committed.
+The service label `swarmlab.update.timeout` says how long a new task may take to run before an update counts it as failed.
 """
 
 from swarmlab.manager.orchestrator.enforcer import ConstraintEnforcer
