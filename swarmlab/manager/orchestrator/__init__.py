@@ -6,8 +6,9 @@ Gives: changes to tasks (`desired_state`, new and deleted tasks) and to `Service
 Never: chooses a node, talks to one, or remembers what the store does not hold.
 
 Records: `created`, `restarted`, `update` (each new status), `move-begun`, `moved`, `move-failed`, `move-cancelled`,
-`rejected`, `orphaned`, `removed`; and `proposal-failed`, `proposal-refused`. They come when what they tell is committed.
-The service label `swarmlab.update.timeout` says how long a new task may take to run before an update counts it as failed.
+`rejected`, `orphaned`, `removed`; and `proposal-failed`, `proposal-refused`. They come when what they tell is
+committed. The service label `swarmlab.update.timeout` says how long a new task may take to run before an update counts
+it as failed.
 """
 
 from swarmlab.manager.orchestrator.enforcer import ConstraintEnforcer
