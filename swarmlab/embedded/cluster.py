@@ -2,8 +2,6 @@
 
 import asyncio
 import random
-import shutil
-import tempfile
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
@@ -36,6 +34,7 @@ from swarmlab.edges.disk import DiskProposer
 from swarmlab.edges.driver import Alarm, LiveClock, LoopTimers, fresh_seed
 from swarmlab.edges.grpc import ControlServer, TaskLogs
 from swarmlab.embedded.executors import ExecutorKind, choose_executor
+from swarmlab.embedded.scratch import scratch_directory
 from swarmlab.embedded.story import Story
 from swarmlab.embedded.worker import EmbeddedWorker, Surroundings
 from swarmlab.node import Manager, ManagerConfig, Ports, admit_worker, found_cluster
@@ -218,8 +217,7 @@ class EmbeddedCluster:
         config = self.config
         alarm = Alarm()
         if config.state_dir is None:
-            self.state_dir = Path(tempfile.mkdtemp(prefix="swarmlab-"))
-            stack.callback(shutil.rmtree, self.state_dir, ignore_errors=True)
+            self.state_dir = stack.enter_context(scratch_directory())
         kind = await choose_executor(config.executor, stack)
         self.executor = kind.name
         self._open_store(stack, alarm)

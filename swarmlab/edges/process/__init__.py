@@ -8,5 +8,6 @@ Never: isolates. A task shares the file system, network and users of the machine
 """
 
 from swarmlab.edges.process.executor import ProcessExecutor
+from swarmlab.edges.process.proctable import kill_all_of
 
-__all__ = ["ProcessExecutor"]
+__all__ = ["ProcessExecutor", "kill_all_of"]
