@@ -247,11 +247,17 @@ class EmbeddedCluster:
             self._manager = Manager(manager_config, self.host, ports, CommitAtOnce())
         else:
             disk = DiskProposer(
-                config.state_dir / "manager", lambda answer: loop.call_soon_threadsafe(alarm.guard(answer))
+                config.state_dir / "manager",
+                lambda answer: loop.call_soon_threadsafe(alarm.guard(answer)),
+                failed=self._disk_failed,
             )
             stack.callback(disk.close)
             self._manager = Manager(manager_config, self.host, ports, disk, disk.snapshot)
         stack.callback(lambda: timers[0].close())
+
+    def _disk_failed(self, error: Exception) -> None:
+        """Tell who watches: tasks go on as they are, and nothing about them can change any more."""
+        self.story.record("embedded", "state-lost", {"error": str(error), "state_dir": str(self.state_dir)})
 
     async def _start_workers(self, stack: AsyncExitStack, kind: ExecutorKind, alarm: Alarm) -> None:
         group = await stack.enter_async_context(asyncio.TaskGroup())
