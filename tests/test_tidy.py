@@ -23,14 +23,15 @@ ROWS = {
     "node": 4,
     "edges": 5,
     "sim": 5,
-    "embedded": 6,
-    "testing": 7,
-    "experiment": 7,
-    "bench": 7,
-    "cli": 8,
+    "daemon": 6,
+    "embedded": 7,
+    "testing": 8,
+    "experiment": 8,
+    "bench": 8,
+    "cli": 9,
 }
 #: Rooms whose parts decide: no clock, no chance, no I/O.
-CORES = {"api", "component", "store", "plugin", "manager", "agent"}
+CORES = {"api", "component", "store", "plugin", "raft", "manager", "agent", "ca"}
 #: Parts of those rooms that do touch the world, and why.
 NOT_CORES = {
     "swarmlab/api/proto/generate.py",  # a tool that runs the protobuf compiler

@@ -1,0 +1,11 @@
+"""Who may join in which role, and when certificates and roots are renewed.
+
+Duty: the rules of the certificate authority: tokens, identities, issue and renewal, the rotation of the root.
+Takes: requests for certificates with the identity of the caller, commits, the time.
+Gives: answers, changes of nodes and of the cluster, requests to sign.
+Never: holds a private key longer than it takes to hand it on, or touches a socket, a clock or a file.
+"""
+
+from swarmlab.ca.identity import ANONYMOUS, Identity, Peer
+
+__all__ = ["ANONYMOUS", "Identity", "Peer"]

@@ -1,0 +1,43 @@
+"""Consensus as a machine.
+
+Duty: one log, the same on every manager: elections, replication, commit, membership, linearizable reads.
+Takes: ticks, messages, proposals, and the word that something is durable.
+Gives: `Ready`: what to write, what to send, what is committed, in the order in which it is safe.
+Never: reads a clock, writes, sends, or knows what the entries mean.
+"""
+
+from swarmlab.raft.messages import (
+    NOBODY,
+    ChangeKind,
+    ConfigChange,
+    EntryKind,
+    HardState,
+    LogEntry,
+    Membership,
+    Message,
+    MessageKind,
+    RaftId,
+    ReadReady,
+    Ready,
+    Role,
+    SnapshotMeta,
+    Stored,
+)
+
+__all__ = [
+    "NOBODY",
+    "ChangeKind",
+    "ConfigChange",
+    "EntryKind",
+    "HardState",
+    "LogEntry",
+    "Membership",
+    "Message",
+    "MessageKind",
+    "RaftId",
+    "ReadReady",
+    "Ready",
+    "Role",
+    "SnapshotMeta",
+    "Stored",
+]
