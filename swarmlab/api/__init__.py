@@ -53,6 +53,14 @@ from swarmlab.api.containers import (
     SELinuxContext,
     Ulimit,
 )
+from swarmlab.api.daemon import (
+    DaemonState,
+    DaemonStatus,
+    SwarmInitRequest,
+    SwarmInitResponse,
+    SwarmJoinRequest,
+    SwarmJoinResponse,
+)
 from swarmlab.api.defaults import (
     heartbeat_period,
     restart_policy,
@@ -320,6 +328,8 @@ __all__ = [
     "Create",
     "CredentialSpec",
     "DNSConfig",
+    "DaemonState",
+    "DaemonStatus",
     "Delete",
     "DiscreteGenericResource",
     "DispatcherConfig",
@@ -455,6 +465,10 @@ __all__ = [
     "StateError",
     "StoreObject",
     "StrategyInfo",
+    "SwarmInitRequest",
+    "SwarmInitResponse",
+    "SwarmJoinRequest",
+    "SwarmJoinResponse",
     "SwarmlabError",
     "Task",
     "TaskDefaults",

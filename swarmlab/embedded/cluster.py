@@ -30,10 +30,10 @@ from swarmlab.api import (
     WorkerInfo,
     seconds,
 )
+from swarmlab.daemon.executors import ExecutorKind, choose_executor
 from swarmlab.edges.disk import DiskProposer
 from swarmlab.edges.driver import Alarm, LiveClock, LoopTimers, fresh_seed
 from swarmlab.edges.grpc import ControlServer, TaskLogs
-from swarmlab.embedded.executors import ExecutorKind, choose_executor
 from swarmlab.embedded.scratch import scratch_directory
 from swarmlab.embedded.story import Story
 from swarmlab.embedded.worker import EmbeddedWorker, Surroundings

@@ -1,4 +1,4 @@
-"""The machines of embedded workers: what runs their tasks, by the name of the executor."""
+"""The machines of workers: what runs their tasks, by the name of the executor."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Collection
