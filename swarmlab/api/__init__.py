@@ -10,6 +10,12 @@ Import from here (`from swarmlab.api import Task, TaskState`); the modules below
 
 from swarmlab.api import defaults
 from swarmlab.api.annotations import Annotations, IndexEntry, Version
+from swarmlab.api.attachments import (
+    AttachNetworkRequest,
+    AttachNetworkResponse,
+    DetachNetworkRequest,
+    DetachNetworkResponse,
+)
 from swarmlab.api.certificates import (
     AcceptancePolicy,
     BlacklistedCertificate,
@@ -161,7 +167,20 @@ from swarmlab.api.lab import (
     StrategyInfo,
     WorkerInfo,
 )
-from swarmlab.api.logs import LogAttr, LogContext, LogMessage, LogSelector, LogSubscriptionOptions, last_lines
+from swarmlab.api.logs import (
+    ListenSubscriptionsRequest,
+    LogAttr,
+    LogContext,
+    LogMessage,
+    LogSelector,
+    LogSubscriptionOptions,
+    PublishLogsMessage,
+    PublishLogsResponse,
+    SubscribeLogsMessage,
+    SubscribeLogsRequest,
+    SubscriptionMessage,
+    last_lines,
+)
 from swarmlab.api.modes import Mode, mode_of
 from swarmlab.api.moments import (
     HOUR,
@@ -297,6 +316,8 @@ __all__ = [
     "AssignmentsMessage",
     "AssignmentsRequest",
     "AssignmentsType",
+    "AttachNetworkRequest",
+    "AttachNetworkResponse",
     "Availability",
     "BindOptions",
     "BlacklistedCertificate",
@@ -321,6 +342,8 @@ __all__ = [
     "CredentialSpec",
     "DNSConfig",
     "Delete",
+    "DetachNetworkRequest",
+    "DetachNetworkResponse",
     "DiscreteGenericResource",
     "DispatcherConfig",
     "Driver",
@@ -361,6 +384,7 @@ __all__ = [
     "KeyRotation",
     "LabEvent",
     "LabStatus",
+    "ListenSubscriptionsRequest",
     "LogAttr",
     "LogContext",
     "LogMessage",
@@ -411,6 +435,8 @@ __all__ = [
     "Propagation",
     "ProposalDropped",
     "ProposalUnknown",
+    "PublishLogsMessage",
+    "PublishLogsResponse",
     "PublishMode",
     "PullOptions",
     "RaftConfig",
@@ -455,6 +481,9 @@ __all__ = [
     "StateError",
     "StoreObject",
     "StrategyInfo",
+    "SubscribeLogsMessage",
+    "SubscribeLogsRequest",
+    "SubscriptionMessage",
     "SwarmlabError",
     "Task",
     "TaskDefaults",
