@@ -46,8 +46,8 @@ async def ensure_daemon(options: argparse.Namespace, socket: Path) -> None:
     directory = state_directory(options.state_dir)
     if socket != directory / DAEMON_SOCKET:
         raise Refused(
-            f"no node process answers at {socket}; start one with 'swarmlab daemon', or name its --state-dir, where one "
-            "is started in the background"
+            f"no node process answers at {socket}; start one with 'swarmlab daemon', or name its --state-dir, where "
+            "one is started in the background"
         )
     process, log = _start(options, directory)
     deadline = time.monotonic() + START_SECONDS

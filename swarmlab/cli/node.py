@@ -128,15 +128,15 @@ async def ls(options: argparse.Namespace) -> None:
 
 
 def warn_of_expiry(nodes: Sequence[Node]) -> None:
-    """Name on standard error the nodes whose certificates are about to run out, or have: renewal does not reach them."""
+    """Name on standard error the nodes whose certificates are about to run out, or have: they were not renewed."""
     now = time.time_ns()
     for node in nodes:
         life = certificate_life(node.certificate.certificate)
         if life is not None and life.left(now) <= WARN_LEFT:
             word = "expires" if life.end > now else "has expired"
             print(
-                f"Warning: the certificate of node {name_of(node) or node.id} {word} at {format_instant(life.end)}; a node "
-                "renews it by itself at 50 to 80 % of its life: see that it runs and reaches a manager",
+                f"Warning: the certificate of node {name_of(node) or node.id} {word} at {format_instant(life.end)}; a "
+                "node renews it by itself at 50 to 80 % of its life: see that it runs and reaches a manager",
                 file=sys.stderr,
             )
 
@@ -213,7 +213,7 @@ async def demote(options: argparse.Namespace) -> None:
 
 
 async def _give_role(client: "Client", node: Node, role: NodeRole) -> None:
-    """Have the node wanted in that role; read again where somebody else changed it meanwhile, as every heartbeat may."""
+    """Have the node wanted in that role; read again where somebody else changed it meanwhile."""
     while True:
         try:
             await client.update_node(node.id, node.meta.version.index, replace(node.spec, desired_role=role))

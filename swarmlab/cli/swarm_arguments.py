@@ -11,9 +11,9 @@ ROLES = ("worker", "manager")
 def daemon_arguments(parser: Parser) -> None:
     """`daemon`."""
     parser.description = (
-        "Run the node process of this machine in the foreground. It serves DIR/swarmlab.sock from its start, whether the\n"
-        "node belongs to a swarm or not; `swarm init` and `swarm join` speak to it. SIGTERM ends it; tasks of the docker\n"
-        "executor go on meanwhile."
+        "Run the node process of this machine in the foreground. It serves DIR/swarmlab.sock from its start, whether\n"
+        "the node belongs to a swarm or not; `swarm init` and `swarm join` speak to it. SIGTERM ends it; tasks of the\n"
+        "docker executor go on meanwhile."
     )
     _add_state_dir(parser)
     _add_process(parser)
@@ -30,10 +30,10 @@ def init_arguments(parser: Parser) -> None:
     _add_addresses(parser)
     _add_availability(parser)
     parser.switch("--autolock", what="managers that start need an unlock key")
-    parser.switch("--force-new-cluster", what="make a swarm of one manager of what is left here after a lost quorum")
+    parser.switch("--force-new-cluster", what="go on alone with what is here, after a lost quorum")
     parser.many("--default-addr-pool", metavar="CIDR", what="address pool of networks (default 10.0.0.0/8)")
     parser.value(
-        "--default-addr-pool-mask-length", metavar="N", of=count, what="prefix length of a network (default 24)"
+        "--default-addr-pool-mask-length", metavar="N", of=count, what="prefix length of networks (default 24)"
     )
     _add_settings(parser)
     _add_process(parser)
@@ -157,6 +157,6 @@ def _add_process(parser: Parser) -> None:
     parser.many("--plugin", metavar="NAME|FILE", what="plugin to load")
     parser.value("--tick", metavar="MS", of=positive, what="milliseconds of a raft tick (default 1000)")
     parser.value(
-        "--heartbeat-tick", metavar="N", of=positive, what="ticks between heartbeats of the leader (default 1)"
+        "--heartbeat-tick", metavar="N", of=positive, what="ticks between the leader's heartbeats (default 1)"
     )
     parser.value("--election-tick", metavar="N", of=positive, what="ticks of silence before an election (default 10)")

@@ -65,9 +65,7 @@ async def update(options: argparse.Namespace) -> None:
         spec = settings(cluster.spec, options)
         if spec == cluster.spec:
             wanted = "--autolock, --cert-expiry, --dispatcher-heartbeat, --task-history-limit, --snapshot-interval"
-            raise UsageError(
-                f"nothing to change; give another value of {wanted}, --max-snapshots", "swarmlab swarm update"
-            )
+            raise UsageError(f"nothing to change; give {wanted} or --max-snapshots", "swarmlab swarm update")
         await client.update_cluster(cluster.id, cluster.meta.version.index, spec)
         print("Swarm updated.")
         locks = spec.encryption_config.auto_lock_managers

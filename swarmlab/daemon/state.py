@@ -31,8 +31,8 @@ class NodeRecord(Value, frozen=True, kw_only=True):
 class StateDirectory:
     """DIR, used by one process at a time, readable by its owner alone.
 
-    `node.json` is there exactly while the node belongs to a swarm. Files change in one step: killed in the middle of it,
-    the old one is there, or the new one.
+    `node.json` is there exactly while the node belongs to a swarm. Files change in one step: killed in the middle of
+    it, the old one is there, or the new one.
 
     Raises:
         StateError: It is in use, cannot be made or written, or belongs to somebody else.

@@ -7,7 +7,7 @@ Gives: `Manager` and `Worker`, the same for a live cluster and for a simulated o
 Never: knows an edge by name.
 """
 
-from swarmlab.node.bootstrap import admit_worker, found_cluster
+from swarmlab.node.bootstrap import Founding, admit_worker, found_cluster
 from swarmlab.node.consensus import RaftDisk, RaftWire, Write
 from swarmlab.node.image import Image, Recovered, alone, assembled, founding, joining
 from swarmlab.node.manager import Manager, ManagerConfig
@@ -17,6 +17,7 @@ from swarmlab.node.status import Joined, ReplicaConfig, Status
 from swarmlab.node.worker import Worker, WorkerConfig, WorkerPorts
 
 __all__ = [
+    "Founding",
     "Image",
     "Joined",
     "Manager",
