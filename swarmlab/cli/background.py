@@ -2,6 +2,7 @@
 
 import argparse
 import asyncio
+import os
 import subprocess
 import sys
 import time
@@ -81,7 +82,7 @@ def _start(options: argparse.Namespace, directory: Path) -> tuple[subprocess.Pop
     log = directory / LOG
     try:
         make_directory(directory)
-        with log.open("ab", opener=_private) as output:
+        with os.fdopen(os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600), "ab") as output:
             return (
                 subprocess.Popen(  # noqa: S603  # ourselves, and the flags that we were given
                     words, stdin=subprocess.DEVNULL, stdout=output, stderr=output, cwd="/", start_new_session=True
@@ -90,12 +91,6 @@ def _start(options: argparse.Namespace, directory: Path) -> tuple[subprocess.Pop
             )
     except (OSError, StateError) as error:
         raise StateUnusable(f"{directory}: {error}") from error
-
-
-def _private(path: str, flags: int) -> int:
-    import os
-
-    return os.open(path, flags, 0o600)
 
 
 def _tail(log: Path) -> str:

@@ -120,7 +120,7 @@ class StateDirectory:
     def _write(self, name: str, value: object) -> None:
         path, fresh = self.path / name, self.path / f"{name}.new"
         try:
-            with fresh.open("wb", opener=lambda file, flags: os.open(file, flags, 0o600)) as file:
+            with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600), "wb") as file:
                 file.write(msgspec.json.format(_ENCODER.encode(value)) + b"\n")
                 file.flush()
                 os.fsync(file.fileno())
