@@ -7,5 +7,6 @@ Never: holds a private key longer than it takes to hand it on, or touches a sock
 """
 
 from swarmlab.ca.identity import ANONYMOUS, Identity, Peer
+from swarmlab.ca.messages import Asked, MakeRoot, RootMade, Sign, Signed
 
-__all__ = ["ANONYMOUS", "Identity", "Peer"]
+__all__ = ["ANONYMOUS", "Asked", "Identity", "MakeRoot", "Peer", "RootMade", "Sign", "Signed"]

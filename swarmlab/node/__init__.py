@@ -6,12 +6,13 @@ Gives: `Manager` and `Worker`, the same for a live cluster and for a simulated o
 Never: knows an edge by name.
 """
 
-from swarmlab.node.bootstrap import admit_worker, found_cluster
+from swarmlab.node.bootstrap import Founding, admit_worker, found_cluster
 from swarmlab.node.manager import Manager, ManagerConfig
 from swarmlab.node.ports import Ports, Timers
 from swarmlab.node.worker import Worker, WorkerConfig, WorkerPorts
 
 __all__ = [
+    "Founding",
     "Manager",
     "ManagerConfig",
     "Ports",

@@ -36,6 +36,8 @@ from swarmlab.manager.controlapi import get_cluster, list_clusters, update_clust
 
 PLAIN = cluster().spec
 NONE = KeyRotation()
+ROOT = "3" * 50
+TOKENS = JoinTokens(f"SWMTKN-1-{ROOT}-{'w' * 25}", f"SWMTKN-1-{ROOT}-{'m' * 25}")
 
 
 def updated(at: Requests, wish: ClusterSpec, rotation: KeyRotation = NONE) -> Cluster:
@@ -51,7 +53,7 @@ def keyed() -> Cluster:
             ca_key=b"KEY",
             ca_cert=b"CERT",
             ca_cert_hash="sha256:0",
-            join_tokens=JoinTokens("SWMTKN-1-root-worker", "SWMTKN-1-root-manager"),
+            join_tokens=TOKENS,
             root_rotation=RootRotation(ca_cert=b"NEW", ca_key=b"KEY2"),
         ),
         network_bootstrap_keys=(EncryptionKey(key=b"KEY3"),),
@@ -64,7 +66,7 @@ def test_no_key_is_shown(at: Requests) -> None:
     shown = get_cluster(at.view, cluster().id)
     assert "KEY" not in repr(shown)
     assert shown.root_ca.ca_cert == b"CERT"
-    assert shown.root_ca.join_tokens.worker == "SWMTKN-1-root-worker"
+    assert shown.root_ca.join_tokens == TOKENS
     assert (shown.defaultAddressPool, shown.subnetSize, shown.VXLANUDPPort) == (("10.0.0.0/8",), 24, 4789)
     assert list_clusters(at.view) == (shown,)
     assert list_clusters(at.view, Filters(names=("other",))) == ()
@@ -116,8 +118,8 @@ def test_the_root_of_trust_stays(at: Requests, trust: CAConfig) -> None:
 def test_a_new_token_keeps_what_names_the_root(at: Requests) -> None:
     at.put(keyed())
     tokens = updated(at, PLAIN, KeyRotation(worker_join_token=True)).root_ca.join_tokens
-    assert tokens.manager == "SWMTKN-1-root-manager"
-    assert tokens.worker.startswith("SWMTKN-1-root-")
+    assert tokens.manager == TOKENS.manager
+    assert tokens.worker.startswith(f"SWMTKN-1-{ROOT}-")
     assert len(tokens.worker.rpartition("-")[2]) == 25
     again = updated(at, PLAIN, KeyRotation(worker_join_token=True, manager_join_token=True)).root_ca.join_tokens
     assert len({tokens.worker, again.worker, again.manager, tokens.manager}) == 4
