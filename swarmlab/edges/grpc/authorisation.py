@@ -19,7 +19,9 @@ RAFT = "swarmlab.raft.v1"
 #: Keys of the metadata of a call that is passed on.
 CERT, CERT_CN, CERT_ORG, CERT_OU = "forwarded_cert", "forwarded_cert_cn", "forwarded_cert_org", "forwarded_cert_ou"
 REMOTE_ADDR, REDIRECT = "remote_addr", "redirect"
-#: All of them: none of a client's own is ever passed on.
+#: Metadata of a manager that joins: which Raft it speaks. It is passed on as it is.
+SPEAKS = "swarmlab-speaks"
+#: All that only managers say: none of a client's own is ever passed on.
 KEYS = frozenset({CERT, CERT_CN, CERT_ORG, CERT_OU, REMOTE_ADDR, REDIRECT})
 
 #: The role as a certificate writes it.
@@ -54,6 +56,8 @@ class Caller(Value, frozen=True):
     forwarder: NodeId = NodeId("")
     #: It was passed on once; no second time.
     redirected: bool = False
+    #: The Raft that a joining manager speaks; empty with stock ones and in every other call.
+    speaks: str = ""
 
 
 Metadata = Iterable[tuple[str, Any]]
@@ -146,7 +150,7 @@ def authorise(
     if peer.local:
         if not rule.local:
             raise Unsupported(f"method {method}: not served on the local socket")
-        return Caller(peer, redirected=redirected)
+        return Caller(peer, redirected=redirected, speaks=told.speaks)
     origin, forwarder = peer, NodeId("")
     try:
         if told.forwarded:
@@ -158,8 +162,8 @@ def authorise(
         if rule.roles is not None:
             raise
         address = origin.address if forwarder else peer.address
-        return Caller(Peer(address=address), forwarder, redirected)
-    return Caller(origin, forwarder, redirected)
+        return Caller(Peer(address=address), forwarder, redirected, told.speaks)
+    return Caller(origin, forwarder, redirected, told.speaks)
 
 
 def _member(
@@ -191,13 +195,17 @@ class _Told:
     def __init__(self, metadata: Metadata) -> None:
         self._values: dict[str, list[str]] = {}
         for key, value in metadata:
-            if key in KEYS:
+            if key in KEYS or key == SPEAKS:
                 text = value if isinstance(value, str) else bytes(value).decode(errors="replace")
                 self._values.setdefault(key, []).append(text)
 
     @property
     def redirects(self) -> list[str]:
         return self._values.get(REDIRECT, [])
+
+    @property
+    def speaks(self) -> str:
+        return self._one(SPEAKS)
 
     @property
     def forwarded(self) -> bool:

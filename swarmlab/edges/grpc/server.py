@@ -1,5 +1,6 @@
 """The control server: every service on one unix socket."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Self
 
@@ -7,6 +8,7 @@ import grpc
 
 from swarmlab.api import StateError
 from swarmlab.edges.grpc import control, health, lab, logs, sockets, watch
+from swarmlab.edges.grpc.gate import Gate
 from swarmlab.edges.grpc.handlers import Streams, service_handler
 from swarmlab.edges.grpc.ports import ControlPlane, Lab, LogSource
 
@@ -28,20 +30,34 @@ class ControlServer:
 
     As a context: entered, it serves; left, streams are ended, requests in hand are answered, and the socket is gone.
 
+    It speaks plain HTTP/2. Stock `swarmctl` wants TLS even here, though it verifies nothing: a front that listens on a
+    path of its own and hands its connections on to this socket gives it that.
+
     Args:
         path: Of the socket; its directory is made if it is missing.
         control_plane: What requests are answered from.
         log_source: Where the lines of tasks come from.
         laboratory: What surrounds the cluster.
+        gate: Passes on to the leader what another manager has to answer; None: there is no other manager.
+        more: Further services, of other rooms.
 
     Raises on entering:
         StateError: The path is too long, the directory can be written by others, or another server answers there.
     """
 
-    def __init__(self, path: Path, control_plane: ControlPlane, log_source: LogSource, laboratory: Lab) -> None:
+    def __init__(
+        self,
+        path: Path,
+        control_plane: ControlPlane,
+        log_source: LogSource,
+        laboratory: Lab,
+        *,
+        gate: Gate | None = None,
+        more: Sequence[grpc.GenericRpcHandler] = (),
+    ) -> None:
         self.path = path.absolute()
         self._streams = Streams()
-        self._handlers = (
+        handlers = (
             service_handler(control.SERVICE, control.methods(control_plane), {}, self._streams),
             service_handler(watch.SERVICE, {}, watch.streams(control_plane), self._streams),
             service_handler(logs.SERVICE, {}, logs.streams(log_source), self._streams),
@@ -50,6 +66,8 @@ class ControlServer:
                 lab.SERVICE, lab.methods(control_plane, laboratory), lab.streams(laboratory), self._streams
             ),
         )
+        gated = handlers if gate is None else tuple(gate.before(handler) for handler in handlers)
+        self._handlers = (*gated, *more)
         self._server: grpc.aio.Server | None = None
         self._inode = 0
 
