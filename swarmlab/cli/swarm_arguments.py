@@ -156,7 +156,5 @@ def _add_process(parser: Parser) -> None:
     parser.many("--set", metavar="KEY=VALUE", what="parameter of the strategy, or PLUGIN.KEY=VALUE of a plugin")
     parser.many("--plugin", metavar="NAME|FILE", what="plugin to load")
     parser.value("--tick", metavar="MS", of=positive, what="milliseconds of a raft tick (default 1000)")
-    parser.value(
-        "--heartbeat-tick", metavar="N", of=positive, what="ticks between the leader's heartbeats (default 1)"
-    )
+    parser.value("--heartbeat-tick", metavar="N", of=positive, what="ticks between the leader's heartbeats (default 1)")
     parser.value("--election-tick", metavar="N", of=positive, what="ticks of silence before an election (default 10)")
