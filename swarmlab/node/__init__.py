@@ -3,7 +3,7 @@
 Duty: which parts make up a machine, in which order they hear of commits, and how requests enter; a manager's part in
 consensus.
 Takes: a configuration, a plugin host, and ports: clock, timers, wire, proposer, records, executor.
-Gives: `Manager` and `Worker`, the same for a live cluster and for a simulated one.
+Gives: `Manager`, `Replica` and `Worker`, the same for a live cluster and for a simulated one.
 Never: knows an edge by name.
 """
 
@@ -13,6 +13,7 @@ from swarmlab.node.image import Image, Recovered, alone, assembled, founding, jo
 from swarmlab.node.manager import Manager, ManagerConfig
 from swarmlab.node.members import RaftMember, Roster
 from swarmlab.node.ports import Ports, Timers
+from swarmlab.node.replica import Replica
 from swarmlab.node.status import Joined, ReplicaConfig, Status
 from swarmlab.node.worker import Worker, WorkerConfig, WorkerPorts
 
@@ -27,6 +28,7 @@ __all__ = [
     "RaftMember",
     "RaftWire",
     "Recovered",
+    "Replica",
     "ReplicaConfig",
     "Roster",
     "Status",
