@@ -11,7 +11,8 @@ from typing import NamedTuple, Self
 import grpc
 
 from swarmlab.api import StateError
-from swarmlab.edges.grpc import control, health, lab, logs, membership, node_services, sockets, watch
+from swarmlab.edges.grpc import authority, control, health, lab, logs, membership, node_services, sockets, watch
+from swarmlab.edges.grpc.attempts import Attempts
 from swarmlab.edges.grpc.gate import Gate
 from swarmlab.edges.grpc.handlers import Streams, service_handler
 from swarmlab.edges.grpc.ports import ControlPlane, Lab, LogSource
@@ -49,7 +50,9 @@ class Services(NamedTuple):
     group: membership.Group
     #: What `Health` is asked for: `Raft`, and the empty name.
     parts: health.Parts
-    #: Of other rooms: certificates, and the Raft between managers of this kind.
+    #: What strangers may try.
+    attempts: Attempts
+    #: Of other rooms: the Raft between managers of this kind.
     more: Sequence[grpc.GenericRpcHandler] = ()
 
 
@@ -120,6 +123,8 @@ class ClusterServer:
                 streams,
                 mend=True,
             ),
+            service_handler(authority.CA, authority.ca_methods(board), {}, streams),
+            service_handler(authority.NODE_CA, authority.node_ca_methods(board, services.attempts), {}, streams),
             service_handler(membership.SERVICE, membership.methods(services.group), {}, streams),
             service_handler(membership.RESOLVER, membership.resolving(services.group), {}, streams),
             service_handler(health.SERVICE, health.methods(services.parts), {}, streams),

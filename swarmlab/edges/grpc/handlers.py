@@ -77,19 +77,15 @@ def service_handler(
     if wanted != given:
         odd = sorted(name for name in wanted | given if wanted.get(name) != given.get(name))
         raise TypeError(f"{service.full_name} is not served as it is described: {', '.join(odd)}")
+    parsers = {name: parser(method.input_type, mend) for name, method in methods.items()}
     handlers = (
-        {
-            name: grpc.unary_unary_rpc_method_handler(_unary(parser(methods[name].input_type, mend), method))
-            for name, method in unary.items()
-        }
+        {name: grpc.unary_unary_rpc_method_handler(_unary(parsers[name], method)) for name, method in unary.items()}
         | {
-            name: grpc.unary_stream_rpc_method_handler(_stream(parser(methods[name].input_type, mend), method, streams))
+            name: grpc.unary_stream_rpc_method_handler(_stream(parsers[name], method, streams))
             for name, method in streaming.items()
         }
         | {
-            name: grpc.stream_unary_rpc_method_handler(
-                _collect(parser(methods[name].input_type, mend), method, streams)
-            )
+            name: grpc.stream_unary_rpc_method_handler(_collect(parsers[name], method, streams))
             for name, method in collecting.items()
         }
     )
