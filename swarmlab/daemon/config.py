@@ -68,7 +68,14 @@ def parse_address(what: str, text: str, port: int = PORT) -> Address:
     if not colon or (bracketed and not host.endswith("]")) or (not bracketed and ":" in host):
         host, digits = text, str(port)
     host = host[1:-1] if host.startswith("[") and host.endswith("]") else host
-    if not host or not digits.isascii() or not digits.isdigit() or int(digits) > 65535 or any(map(str.isspace, host)):
+    if (
+        not host
+        or set(host) & set("[]")
+        or not digits.isascii()
+        or not digits.isdigit()
+        or int(digits) > 65535
+        or any(map(str.isspace, host))
+    ):
         raise InvalidSpec(f"{what}: {text!r}, wanted: HOST or HOST:PORT")
     return Address(host, int(digits))
 

@@ -120,7 +120,8 @@ class StateDirectory:
     def _write(self, name: str, value: object) -> None:
         path, fresh = self.path / name, self.path / f"{name}.new"
         try:
-            with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600), "wb") as file:
+            fresh.unlink(missing_ok=True)
+            with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600), "wb") as file:
                 file.write(msgspec.json.format(_ENCODER.encode(value)) + b"\n")
                 file.flush()
                 os.fsync(file.fileno())

@@ -121,6 +121,9 @@ class EmbeddedCluster:
         """Chance for what is outside of the cluster's parts; from the operating system."""
         return random.SystemRandom()
 
+    def managers(self) -> None:
+        """One manager decides alone."""
+
     async def mutate(self, request: Request[T]) -> T:
         """Commit what `request` asks for, and its answer once it is final. Raises what the request and the store do."""
         ended: asyncio.Future[T | None] = asyncio.get_running_loop().create_future()
