@@ -1,13 +1,13 @@
 """One life of a worker: its agent, its machine and its disk, from a start to a stop."""
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from msgspec.structs import replace
 
-from swarmlab.agent.exec import Configure, Described, Kept, Leaving, Persist
+from swarmlab.agent.exec import Configure, Described, Kept, Leaving, LogMessage, LogOptions, Persist
 from swarmlab.api import Instant, NodeDescription, Task, TaskId
 from swarmlab.component import Event
 from swarmlab.daemon.executors import ExecutorKind, Place
@@ -63,6 +63,7 @@ class WorkerLife:
         self._retired = asyncio.Event()
         self._over = asyncio.Event()
         self._timers: list[LoopTimers] = []
+        self._followers: list[Following] = []
         self._mute = self._silent = False
         self.machine = kind.make(Place(facts, folder, world.clock, world.seed, self._recall))
         self.machine.connect(world.alarm.guard(self._happened))
@@ -116,6 +117,20 @@ class WorkerLife:
         for timers in self._timers:
             timers.close()
 
+    def tasks(self) -> Sequence[Kept]:
+        """The tasks that this worker keeps, with their newest status, sorted by id."""
+        return [self._kept[task] for task in sorted(self._kept)]
+
+    def follow(self, changed: Callable[[], None]) -> "Following":
+        """Call `changed` whenever `tasks` is another list."""
+        following = Following(self._followers, changed)
+        self._followers.append(following)
+        return following
+
+    def logs(self, task_id: TaskId, options: LogOptions) -> AsyncIterator[LogMessage]:
+        """The output of one of its tasks. `NotFound` for one that is not here."""
+        return self.machine.logs(task_id, options)
+
     async def leave(self) -> bool:
         """Stop and remove all tasks, saying nothing of it to the manager; False: some did not stop in time."""
         self._mute = True
@@ -149,7 +164,7 @@ class WorkerLife:
         try:
             async with self.machine:
                 await self.machine.adopt(sorted(self._kept))
-                self._agent.start([self._kept[task] for task in sorted(self._kept)])
+                self._agent.start(self.tasks())
                 self.begun.set_result(None)
                 await self._over.wait()
         except Exception as error:
@@ -185,3 +200,18 @@ class WorkerLife:
         else:
             self._kept[effect.task_id] = effect.kept
             self._state.put(effect.kept.task, effect.kept.status)
+        for following in tuple(self._followers):
+            following.changed()
+
+
+class Following:
+    """A follower of the tasks of a worker."""
+
+    def __init__(self, followers: list["Following"], changed: Callable[[], None]) -> None:
+        self._followers = followers
+        self.changed = changed
+
+    def cancel(self) -> None:
+        """Hear no more."""
+        if self in self._followers:
+            self._followers.remove(self)

@@ -7,6 +7,6 @@ Never: decides anything that a part of the cluster should.
 """
 
 from swarmlab.embedded.cluster import EmbeddedCluster, EmbeddedConfig
-from swarmlab.embedded.story import Story
+from swarmlab.daemon.story import Story
 
 __all__ = ["EmbeddedCluster", "EmbeddedConfig", "Story"]

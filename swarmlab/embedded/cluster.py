@@ -35,7 +35,7 @@ from swarmlab.edges.disk import DiskProposer
 from swarmlab.edges.driver import Alarm, LiveClock, LoopTimers, fresh_seed
 from swarmlab.edges.grpc import ControlServer, TaskLogs
 from swarmlab.embedded.scratch import scratch_directory
-from swarmlab.embedded.story import Story
+from swarmlab.daemon.story import Story
 from swarmlab.embedded.worker import EmbeddedWorker, Surroundings
 from swarmlab.node import Manager, ManagerConfig, Ports, admit_worker, found_cluster
 from swarmlab.node.manager import Request

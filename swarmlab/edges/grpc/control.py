@@ -216,7 +216,8 @@ WRITES: Mapping[str, Write] = {
 
 def methods(control: ControlPlane) -> Mapping[str, Unary]:
     """{method: how it is answered} for the whole service."""
-    reads, writes = READS | _node_reads(control.managers), WRITES | _node_writes(control.managers)
+    reads = {**READS, **_node_reads(control.managers)}
+    writes = {**WRITES, **_node_writes(control.managers)}
     return {name: _reading(control, name, read) for name, read in reads.items()} | {
         name: _writing(control, name, write) for name, write in writes.items()
     }
