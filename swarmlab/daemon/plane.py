@@ -1,7 +1,6 @@
 """A manager as requests see it: its view, its group, and changes that wait for their commit."""
 
 import asyncio
-import random
 from collections.abc import Callable, Mapping
 from typing import TypeVar, cast
 
@@ -14,16 +13,11 @@ T = TypeVar("T")
 
 
 class Plane:
-    """The `ControlPlane` of one manager of a group.
-
-    Ids and tokens that requests draw come from the operating system: whoever saw many of them must not foretell the
-    next one.
-    """
+    """The `ControlPlane` of one manager of a group."""
 
     def __init__(self, manager: Manager, replica: Replica) -> None:
         self._manager = manager
         self._replica = replica
-        self._entropy = random.SystemRandom()
 
     @property
     def view(self) -> Snapshot:
@@ -46,7 +40,7 @@ class Plane:
             else:
                 ended.set_result(answer)
 
-        self._manager.mutate(lambda view, _, now: request(view, self._entropy, now), done)
+        self._manager.mutate(request, done)
         return cast(T, await ended)
 
     def watch(self, since: int | None, deliver: Callable[[Committed], None]) -> Watch:
