@@ -122,7 +122,7 @@ class Raft:
 
     @property
     def snapshot(self) -> SnapshotMeta:
-        """The newest snapshot that it knows of here."""
+        """The newest snapshot: of `compact`, or one that came, ahead of `applied` until its `Ready` is done."""
         return self._log.snapshot
 
     @property
@@ -177,7 +177,7 @@ class Raft:
 
     def campaign(self) -> None:
         """Ask for votes now. Who leads, or is no voter, does not."""
-        if self._role == Role.LEADER or self.raft_id not in self.members.voters:
+        if self._role == Role.LEADER or not self._may_lead():
             return
         if self._config.pre_vote:
             self._ask_for_votes(Role.PRE_CANDIDATE)
@@ -378,7 +378,7 @@ class Raft:
             if self._role == Role.CANDIDATE:
                 self._take_vote(message.sender, not message.reject)
         elif kind == MessageKind.TIMEOUT_NOW:
-            if self._role != Role.LEADER and self.raft_id in self.members.voters:
+            if self._role != Role.LEADER and self._may_lead():
                 self._ask_for_votes(Role.CANDIDATE, TRANSFER)
         elif message.context.startswith(self._life):
             self._reads.append(ReadReady(context=message.context[_LIFE_BYTES:], index=message.index))
@@ -496,6 +496,16 @@ class Raft:
         self._leadership = None
         self._votes.clear()
         self._draw_timeout()
+
+    def _may_lead(self) -> bool:
+        """Whether it is a voter, or was one until a change that is perhaps not committed.
+
+        1 and 2 vote; 2 leads, removes itself, and stops before 1 has that entry. 1 alone is a voter then, in the newest
+        membership, but cannot win against the longer log of 2. So 2 has to lead once more, a cluster that it is no part
+        of, until the entry is committed (thesis, section 4.2.2).
+        """
+        here = self.raft_id
+        return here in self.members.voters or here in self._memberships.at(self._log.commit).voters
 
     def _ask_for_votes(self, role: Role, context: bytes = b"") -> None:
         self._role = role
