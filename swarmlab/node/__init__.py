@@ -8,10 +8,11 @@ Never: knows an edge by name.
 
 from swarmlab.node.bootstrap import Founding, admit_worker, found_cluster
 from swarmlab.node.manager import Manager, ManagerConfig
-from swarmlab.node.ports import Ports, Timers
+from swarmlab.node.ports import AuthorityPorts, Ports, Timers
 from swarmlab.node.worker import Worker, WorkerConfig, WorkerPorts
 
 __all__ = [
+    "AuthorityPorts",
     "Founding",
     "Manager",
     "ManagerConfig",

@@ -4,12 +4,15 @@ import random
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-from swarmlab.api import Changes, Duration, Explanation, Instant, NotFound, TaskId, Value, seconds
+from swarmlab.api import Changes, Duration, Explanation, Instant, NotFound, Precondition, TaskId, Value, seconds
+from swarmlab.ca import Asked, CertificateAuthority, MakeRoot, RootMade, Sign, Signed
 from swarmlab.component import (
     Assembly,
     CancelTimer,
     Component,
     Disconnected,
+    Effect,
+    Port,
     Propose,
     Proposed,
     Received,
@@ -30,7 +33,7 @@ from swarmlab.manager.orchestrator import (
 )
 from swarmlab.manager.rebalancer import Rebalancer
 from swarmlab.manager.scheduler import Scheduler
-from swarmlab.node.ports import Ports, effect_port
+from swarmlab.node.ports import AuthorityPorts, Ports, effect_port
 from swarmlab.plugin import Host
 from swarmlab.store import EMPTY, Committed, Led, Outcome, Proposer, Snapshot, Store
 
@@ -56,18 +59,27 @@ class ManagerConfig(Value, frozen=True, kw_only=True):
 class Manager:
     """The deciding half of a cluster: everything is driven by messages, timers and requests from outside.
 
-    `proposer` decides how a change becomes final: at once, or after a disk or a quorum has it.
+    `proposer` decides how a change becomes final: at once, or after a disk or a quorum has it. With `authority`, it
+    issues certificates, and draws what must not be foretold from its entropy.
     """
 
     def __init__(
-        self, config: ManagerConfig, host: Host, ports: Ports, proposer: Proposer, snapshot: Snapshot = EMPTY
+        self,
+        config: ManagerConfig,
+        host: Host,
+        ports: Ports,
+        proposer: Proposer,
+        snapshot: Snapshot = EMPTY,
+        *,
+        authority: AuthorityPorts | None = None,
     ) -> None:
         def rng(name: str) -> random.Random:
             # A manager that starts again must not give the ids of its last life anew.
             return derived_rng(config.seed, f"{config.manager_id}@{snapshot.version}/{name}")
 
         self._clock = ports.clock
-        self._ids = rng("requests")
+        self._send = ports.send
+        self._ids = rng("requests") if authority is None else authority.entropy
         self._scheduler = Scheduler(host, rng("scheduler"), debounce=config.debounce, latency=config.latency)
         components: list[Component] = [
             Allocator(),
@@ -80,6 +92,8 @@ class Manager:
             Rebalancer(host, rng("rebalancer"), settle=config.settle),
             Dispatcher(rng("dispatcher"), manager_id=config.manager_id),
         ]
+        if authority is not None:
+            components.append(CertificateAuthority(authority.entropy))
         timers = ports.timers(self._fire)
 
         def propose(source: str, effect: Propose) -> None:
@@ -96,6 +110,7 @@ class Manager:
             components,
             dict(
                 [
+                    *([] if authority is None else self._authority_ports(authority)),
                     effect_port(Propose, propose),
                     effect_port(SetTimer, lambda source, effect: timers.set(source, effect.name, effect.at)),
                     effect_port(CancelTimer, lambda source, effect: timers.cancel(source, effect.name)),
@@ -139,14 +154,20 @@ class Manager:
         self.store.propose(changes, committed)
 
     def receive(self, sender: str, message: Any, call: int) -> None:
-        """Take a message of a worker."""
-        if self._leads:
+        """Take a message of a worker, or with `Asked` what somebody wants of the certificate authority."""
+        if not self._leads:
+            return
+        if not isinstance(message, Asked):
             self.assembly.post("dispatcher", Received(sender, message, call))
+        elif CertificateAuthority.name in self.assembly.names:
+            self.assembly.post(CertificateAuthority.name, Received(sender, message, call))
+        else:
+            self._send(sender, Precondition("this cluster has no certificate authority"), call)
 
     def disconnected(self, peer: str) -> None:
         """The connection of a worker is gone."""
         if self._leads:
-            self.assembly.post("dispatcher", Disconnected(peer))
+            self.assembly.broadcast(Disconnected(peer))
 
     def explain(self, task_id: TaskId) -> Explanation:
         """Why the task is where it is.
@@ -157,6 +178,16 @@ class Manager:
         if self.store.view.task(task_id) is None:
             raise NotFound(f"task {task_id} not found")
         return self._scheduler.explain(task_id, self.store.view, self._clock())
+
+    def _authority_ports(self, authority: AuthorityPorts) -> list[tuple[type[Effect], Port]]:
+        def answer(event: Signed | RootMade) -> None:
+            if self._leads:
+                self.assembly.post(CertificateAuthority.name, event)
+
+        return [
+            effect_port(Sign, lambda _, effect: authority.sign(effect, answer)),
+            effect_port(MakeRoot, lambda _, effect: authority.make_root(effect, answer)),
+        ]
 
     def _fire(self, component: str, timer: str) -> None:
         if self._leads:

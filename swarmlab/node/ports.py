@@ -1,9 +1,11 @@
 """What a machine needs of its world."""
 
+import random
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple, Protocol, TypeVar
 
 from swarmlab.api import Changes, Instant
+from swarmlab.ca import MakeRoot, RootMade, Sign, Signed
 from swarmlab.component import Effect
 from swarmlab.store import Snapshot
 
@@ -34,6 +36,18 @@ class Ports(NamedTuple):
     record: Callable[[str, str, Mapping[str, Any]], None]
     #: Hears (component, changes, committed view) before a part of a manager proposes them.
     proposing: Callable[[str, Changes, Snapshot], None] = _unheard
+
+
+class AuthorityPorts(NamedTuple):
+    """What a manager with a certificate authority needs beside `Ports`.
+
+    Both answer `post` once, at once or later.
+    """
+
+    sign: Callable[[Sign, Callable[[Signed], None]], None]
+    make_root: Callable[[MakeRoot, Callable[[RootMade], None]], None]
+    #: Ids of nodes, join tokens and unlock keys are drawn from it, so nobody may be able to foretell it.
+    entropy: random.Random
 
 
 E = TypeVar("E", bound=Effect)
