@@ -7,14 +7,11 @@ from typing import NamedTuple, Self
 
 from swarmlab.agent.exec import Configure
 from swarmlab.api import (
-    Duration,
     IssuanceState,
-    NodeId,
     NodeRole,
     Peer,
     SwarmlabError,
     WeightedPeer,
-    seconds,
 )
 from swarmlab.daemon.config import DaemonConfig, parse_address
 from swarmlab.daemon.executors import ExecutorKind
@@ -26,14 +23,12 @@ from swarmlab.daemon.state import NodeRecord, StateDirectory
 from swarmlab.daemon.story import Story
 from swarmlab.daemon.surroundings import Surroundings
 from swarmlab.daemon.worker_part import WorkerPart
-from swarmlab.edges.grpc.membership import Admitted, join_group, leave_group
+from swarmlab.edges.grpc.membership import join_group, leave_group
 from swarmlab.edges.nodefacts import NodeFacts
 from swarmlab.edges.tls.credentials import CertificateDirectory, Credentials
 from swarmlab.edges.tls.security import Security
-from swarmlab.node import RaftMember, Recovered, Roster
-from swarmlab.node.image import joining
+from swarmlab.node import Recovered
 from swarmlab.plugin import Host
-from swarmlab.raft import RaftId
 
 #: How long another manager may take to let this one in, or go.
 GROUP_SECONDS = 25.0

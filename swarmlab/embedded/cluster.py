@@ -31,11 +31,11 @@ from swarmlab.api import (
     seconds,
 )
 from swarmlab.daemon.executors import ExecutorKind, choose_executor
+from swarmlab.daemon.story import Story
 from swarmlab.edges.disk import DiskProposer
 from swarmlab.edges.driver import Alarm, LiveClock, LoopTimers, fresh_seed
 from swarmlab.edges.grpc import ControlServer, TaskLogs
 from swarmlab.embedded.scratch import scratch_directory
-from swarmlab.daemon.story import Story
 from swarmlab.embedded.worker import EmbeddedWorker, Surroundings
 from swarmlab.node import Manager, ManagerConfig, Ports, admit_worker, found_cluster
 from swarmlab.node.manager import Request

@@ -12,17 +12,19 @@ from swarmlab.node.consensus import RaftDisk, RaftWire, Write
 from swarmlab.node.image import Image, Recovered, alone, assembled, founding, joining
 from swarmlab.node.manager import Manager, ManagerConfig
 from swarmlab.node.members import RaftMember, Roster
-from swarmlab.node.ports import Ports, Timers
+from swarmlab.node.ports import AuthorityPorts, Neighbours, Ports, Timers
 from swarmlab.node.replica import Replica
 from swarmlab.node.status import Joined, ReplicaConfig, Status
 from swarmlab.node.worker import Worker, WorkerConfig, WorkerPorts
 
 __all__ = [
+    "AuthorityPorts",
     "Founding",
     "Image",
     "Joined",
     "Manager",
     "ManagerConfig",
+    "Neighbours",
     "Ports",
     "RaftDisk",
     "RaftMember",

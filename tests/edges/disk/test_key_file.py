@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from swarmlab.api import InvalidSpec, Locked, StateError
-from swarmlab.api.unlock import parse_unlock_key, unlock_key_text
+from swarmlab.api.tokens import parse_unlock_key, unlock_key_text
 from swarmlab.edges.disk import AesGcm, KeyFile
 
 KEK, OTHER = b"k" * 32, b"o" * 32
