@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 from swarmlab.api import ClusterId, Forbidden, NodeId, NodeRole, TooLarge, Unsupported, Value
 from swarmlab.ca import Identity, Peer
+from swarmlab.edges.tls.x509 import UNITS
 
 _PACKAGE = "docker.swarmkit.v1"
 _LAB = "swarmlab.lab.v1"
@@ -24,8 +25,6 @@ SPEAKS = "swarmlab-speaks"
 #: All that only managers say: none of a client's own is ever passed on.
 KEYS = frozenset({CERT, CERT_CN, CERT_ORG, CERT_OU, REMOTE_ADDR, REDIRECT})
 
-#: The role as a certificate writes it.
-UNITS: Mapping[NodeRole, str] = {NodeRole.WORKER: "swarm-worker", NodeRole.MANAGER: "swarm-manager"}
 _ROLES = {unit: role for role, unit in UNITS.items()}
 
 
