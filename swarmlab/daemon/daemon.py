@@ -1,11 +1,13 @@
 """The process of a node: its socket, its swarm if it has one, and the way in and out."""
 
 import asyncio
+import logging
 import os
 import socket as sockets
+from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 from msgspec.structs import replace
 
@@ -42,6 +44,8 @@ from swarmlab.edges.driver import Alarm, LiveClock, fresh_seed
 from swarmlab.edges.tls.credentials import CertificateDirectory, Credentials
 from swarmlab.edges.tls.joining import join
 from swarmlab.plugin import Host
+
+_log = logging.getLogger(__name__)
 
 #: How long `init` and `join` wait for the node to take part; it goes on trying after that.
 READY_SECONDS = 20.0
@@ -112,7 +116,7 @@ class Daemon:
             stack.callback(watchman.cancel)
             server = LocalServer(self._directory.socket, self, self._closed)
             seed = self.config.seed if self.config.seed is not None else fresh_seed()
-            around = Surroundings(seed, self.clock, self.story.record, group, alarm)
+            around = Surroundings(seed, self.clock, self._record, group, alarm)
             self._node = Node(
                 self.config,
                 self._directory,
@@ -231,8 +235,13 @@ class Daemon:
         if (state, error) != (self._state, self._error):
             self._state, self._error = state, error
             fields = {"state": state.name.lower(), **({"error": error} if error else {})}
-            self.story.record("node", "state", fields)
+            self._record("node", "state", fields)
             self._changed.set()
+
+    def _record(self, component: str, name: str, fields: Mapping[str, Any]) -> None:
+        """Tell the story, and write the same line to the log."""
+        self.story.record(component, name, fields)
+        _log.info("%s %s%s", component, name, "".join(f" {key}={value}" for key, value in fields.items()))
 
     async def until(self, *states: DaemonState) -> None:
         """Wait for one of these states."""
@@ -358,7 +367,7 @@ class Daemon:
                     f"{error}; let this node leave ('swarmlab swarm leave --force') and join again with a token: its "
                     "tasks are replaced, services stay as they are"
                 ) from error
-            self.story.record("node", "certificate-reissued", {"node": fresh.identity().node_id})
+            self._record("node", "certificate-reissued", {"node": fresh.identity().node_id})
             files.save(fresh, unlock_key or b"")
             return fresh
         return credentials
