@@ -130,6 +130,10 @@ class EncryptionKey(Guarded, frozen=True, kw_only=True):
     #: Orders the keys of a subsystem and tells them apart.
     lamport_time: int = 0
 
+    def __repr__(self) -> str:
+        """Without the key, which is for no log."""
+        return f"EncryptionKey(subsystem={self.subsystem!r}, lamport_time={self.lamport_time})"
+
 
 class RoleAdmissionSecret(Value, frozen=True):
     """A hashed secret of an admission policy; old clusters carry it, nothing reads it."""

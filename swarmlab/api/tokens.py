@@ -139,8 +139,8 @@ def parse_unlock_key(text: str) -> bytes:
     Raises:
         InvalidSpec: It has another form. The message does not repeat the text.
     """
-    encoded = text.removeprefix(_UNLOCK_PREFIX)
-    if encoded == text:
+    encoded = text.strip().removeprefix(_UNLOCK_PREFIX)
+    if encoded == text.strip():
         raise InvalidSpec(f"unlock key: it does not begin with {_UNLOCK_PREFIX}")
     try:
         key = b64decode(encoded + "=" * (-len(encoded) % 4), validate=True)

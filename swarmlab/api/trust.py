@@ -115,7 +115,7 @@ def certificates_in(bundle: bytes) -> list[x509.Certificate]:
     try:
         return x509.load_pem_x509_certificates(bundle)
     except ValueError as error:
-        raise InvalidSpec(f"certificates: {len(bundle)} bytes that are not PEM certificates: {error}") from error
+        raise InvalidSpec(f"certificates: {len(bundle)} bytes that are not PEM certificates") from error
 
 
 def same_certificates(one: bytes, other: bytes) -> bool:
@@ -144,7 +144,7 @@ def check_request(csr: bytes) -> x509.CertificateSigningRequest:
         _check_signature("certificate request", request.signature_algorithm_oid)
         holds = request.is_signature_valid
     except (ValueError, UnsupportedAlgorithm) as error:
-        raise InvalidSpec(f"certificate request: it is not a PEM CSR that can be read: {error}") from error
+        raise InvalidSpec(f"certificate request: {len(csr)} bytes that are not a PEM CSR") from error
     if not holds:
         raise InvalidSpec("certificate request: it is not signed with the key that it names")
     return request
@@ -190,7 +190,7 @@ def key_subject(key: bytes) -> bytes:
     try:
         private = load_pem_private_key(key, None)
     except (ValueError, TypeError, UnsupportedAlgorithm) as error:
-        raise InvalidSpec(f"private key: it is not a PEM key without a passphrase: {error}") from error
+        raise InvalidSpec("private key: it is not a PEM key without a passphrase") from error
     public = private.public_key()
     _check_key("private key", public)
     return public.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)

@@ -38,6 +38,7 @@ class Command(NamedTuple):
 
 #: Groups in the order of the help text.
 GROUPS = {
+    "swarm": "This node's swarm",
     "node": "Nodes of the cluster",
     "service": "Services and their tasks",
     "stack": "Services of one compose file",
@@ -51,10 +52,22 @@ GROUPS = {
 
 COMMANDS: tuple[Command, ...] = (
     Command("run", "Start a cluster on this machine, in the foreground", "run", "run_arguments"),
+    Command("daemon", "Run the node process of this machine", "daemon", "swarm_arguments"),
+    Command("swarm init", "Found a swarm of this node", "swarm", "swarm_arguments"),
+    Command("swarm join", "Let this node join a swarm", "swarm", "swarm_arguments"),
+    Command("swarm leave", "Let this node leave its swarm", "swarm", "swarm_arguments"),
+    Command("swarm unlock", "Unlock this manager", "swarm", "swarm_arguments"),
+    Command("swarm status", "Show what the node process is at", "swarm", "swarm_arguments"),
+    Command("swarm join-token", "Show or rotate a join token", "swarm_settings", "swarm_arguments"),
+    Command("swarm unlock-key", "Show or rotate the unlock key", "swarm_settings", "swarm_arguments"),
+    Command("swarm update", "Change the settings of the swarm", "swarm_settings", "swarm_arguments"),
+    Command("swarm ca", "Show or rotate the root certificate", "swarm_settings", "swarm_arguments"),
     Command("node ls", "List nodes", "node", "node_arguments"),
     Command("node inspect", "Show nodes in full", "node", "node_arguments", "node"),
     Command("node ps", "List the tasks on nodes", "node", "node_arguments", "node"),
     Command("node update", "Change availability and labels of a node", "node", "node_arguments", "node"),
+    Command("node promote", "Make nodes managers", "node", "node_arguments", "node"),
+    Command("node demote", "Make managers workers", "node", "node_arguments", "node"),
     Command("node rm", "Remove nodes from the cluster", "node", "node_arguments", "node"),
     Command("node stop", "Kill a worker of this machine's cluster", "node", "node_arguments", "node"),
     Command("node start", "Revive a worker of this machine's cluster", "node", "node_arguments", "node"),

@@ -6,7 +6,7 @@ Gives: `EmbeddedCluster`: started and stopped as a context, workers that can be 
 Never: decides anything that a part of the cluster should.
 """
 
+from swarmlab.daemon.story import Story
 from swarmlab.embedded.cluster import EmbeddedCluster, EmbeddedConfig
-from swarmlab.embedded.story import Story
 
 __all__ = ["EmbeddedCluster", "EmbeddedConfig", "Story"]

@@ -30,12 +30,12 @@ from swarmlab.api import (
     WorkerInfo,
     seconds,
 )
+from swarmlab.daemon.executors import ExecutorKind, choose_executor
+from swarmlab.daemon.story import Story
 from swarmlab.edges.disk import DiskProposer
 from swarmlab.edges.driver import Alarm, LiveClock, LoopTimers, fresh_seed
 from swarmlab.edges.grpc import ControlServer, TaskLogs
-from swarmlab.embedded.executors import ExecutorKind, choose_executor
 from swarmlab.embedded.scratch import scratch_directory
-from swarmlab.embedded.story import Story
 from swarmlab.embedded.worker import EmbeddedWorker, Surroundings
 from swarmlab.node import Manager, ManagerConfig, Ports, admit_worker, found_cluster
 from swarmlab.node.manager import Request
@@ -120,6 +120,9 @@ class EmbeddedCluster:
     def entropy(self) -> random.Random:
         """Chance for what is outside of the cluster's parts; from the operating system."""
         return random.SystemRandom()
+
+    def managers(self) -> None:
+        """One manager decides alone."""
 
     async def mutate(self, request: Request[T]) -> T:
         """Commit what `request` asks for, and its answer once it is final. Raises what the request and the store do."""

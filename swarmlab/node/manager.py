@@ -16,11 +16,14 @@ from swarmlab.api import (
     Value,
     seconds,
 )
+from swarmlab.ca import CertificateAuthority, MakeRoot, RootMade, Sign, Signed
 from swarmlab.component import (
     Assembly,
     CancelTimer,
     Component,
     Disconnected,
+    Effect,
+    Port,
     Propose,
     Proposed,
     Received,
@@ -41,7 +44,7 @@ from swarmlab.manager.orchestrator import (
 )
 from swarmlab.manager.rebalancer import Rebalancer
 from swarmlab.manager.scheduler import Scheduler
-from swarmlab.node.ports import Ports, effect_port
+from swarmlab.node.ports import ALONE, AuthorityPorts, Neighbours, Ports, effect_port
 from swarmlab.plugin import Host
 from swarmlab.store import EMPTY, Committed, Led, Outcome, Proposer, Snapshot, Store
 
@@ -67,11 +70,20 @@ class ManagerConfig(Value, frozen=True, kw_only=True):
 class Manager:
     """The deciding half of a cluster: everything is driven by messages, timers and requests from outside.
 
-    `proposer` decides how a change becomes final: at once, or after a disk or a quorum has it.
+    `proposer` decides how a change becomes final: at once, or after a disk or a quorum has it. With `authority`, it
+    issues certificates, and draws what must not be foretold from its entropy. `neighbours` are the machines around it.
     """
 
     def __init__(
-        self, config: ManagerConfig, host: Host, ports: Ports, proposer: Proposer, snapshot: Snapshot = EMPTY
+        self,
+        config: ManagerConfig,
+        host: Host,
+        ports: Ports,
+        proposer: Proposer,
+        snapshot: Snapshot = EMPTY,
+        *,
+        authority: AuthorityPorts | None = None,
+        neighbours: Neighbours = ALONE,
     ) -> None:
         def rng(name: str) -> random.Random:
             # A manager that starts again must not give the ids of its last life anew.
@@ -79,7 +91,7 @@ class Manager:
 
         self._clock = ports.clock
         self._send = ports.send
-        self._ids = rng("requests")
+        self._ids = rng("requests") if authority is None else authority.entropy
         self._scheduler = Scheduler(host, rng("scheduler"), debounce=config.debounce, latency=config.latency)
         components: list[Component] = [
             Allocator(),
@@ -90,8 +102,15 @@ class Manager:
             TaskReaper(),
             self._scheduler,
             Rebalancer(host, rng("rebalancer"), settle=config.settle),
-            Dispatcher(rng("dispatcher"), manager_id=config.manager_id),
+            Dispatcher(
+                rng("dispatcher"),
+                managers=neighbours.managers,
+                manager_id=config.manager_id,
+                address_of=neighbours.address_of,
+            ),
         ]
+        if authority is not None:
+            components.append(CertificateAuthority(authority.entropy))
         #: {class of message: the component that takes it}; a component names those that it takes.
         self._takers: dict[type[Any], str] = {
             kind: component.name for component in components for kind in getattr(component, "takes", ())
@@ -112,6 +131,7 @@ class Manager:
             components,
             dict(
                 [
+                    *([] if authority is None else self._authority_ports(authority)),
                     effect_port(Propose, propose),
                     effect_port(SetTimer, lambda source, effect: timers.set(source, effect.name, effect.at)),
                     effect_port(CancelTimer, lambda source, effect: timers.cancel(source, effect.name)),
@@ -181,6 +201,16 @@ class Manager:
         if self.store.view.task(task_id) is None:
             raise NotFound(f"task {task_id} not found")
         return self._scheduler.explain(task_id, self.store.view, self._clock())
+
+    def _authority_ports(self, authority: AuthorityPorts) -> list[tuple[type[Effect], Port]]:
+        def answer(event: Signed | RootMade) -> None:
+            if self._leads:
+                self.assembly.post(CertificateAuthority.name, event)
+
+        return [
+            effect_port(Sign, lambda _, effect: authority.sign(effect, answer)),
+            effect_port(MakeRoot, lambda _, effect: authority.make_root(effect, answer)),
+        ]
 
     def _fire(self, component: str, timer: str) -> None:
         if self._leads:

@@ -17,6 +17,7 @@ from swarmlab.api import (
     ExecutorError,
     Forbidden,
     InvalidSpec,
+    Locked,
     NameConflict,
     NotFound,
     NotLeader,
@@ -60,6 +61,7 @@ CODES: dict[type[SwarmlabError], Code] = {
     UnknownPlugin: Code.INVALID_ARGUMENT,
     ExecutorError: Code.INTERNAL,
     StateError: Code.INTERNAL,
+    Locked: Code.FAILED_PRECONDITION,
 }
 #: {status code: class} for errors that come without their class.
 CLASSES: dict[Code, type[SwarmlabError]] = {

@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_private_key,
 )
 
-from swarmlab.api import Guarded, Instant, InvalidSpec, NodeTLSInfo, StateError, unlock_key_text
+from swarmlab.api import Guarded, Instant, InvalidSpec, Locked, NodeTLSInfo, StateError, unlock_key_text
 from swarmlab.api.trust import certificates_in, issuer_of, key_subject, public_key_of, validity_of
 from swarmlab.ca import Identity
 from swarmlab.edges.disk import make_directory
@@ -57,10 +57,6 @@ class Credentials(Guarded, frozen=True):
             InvalidSpec: They do not, or the certificate does not hold now.
         """
         return check_chain(self.certificate, self.root, self.key, now, allow_expired=allow_expired)
-
-
-class Locked(StateError):
-    """The key is sealed, and the unlock key is missing or another one."""
 
 
 class CertificateDirectory:

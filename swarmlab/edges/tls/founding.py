@@ -5,9 +5,9 @@ import random
 from swarmlab.api import ClusterId, Duration, Instant, NodeId, NodeRole, SigningRoot, after, new_id
 from swarmlab.api.defaults import NODE_CERT_EXPIRY
 from swarmlab.api.trust import check_signing_root
-from swarmlab.ca import Identity
+from swarmlab.ca import BACKDATE, Identity
 from swarmlab.edges.tls.credentials import Credentials
-from swarmlab.edges.tls.x509 import BACKDATE, issue, make_request, make_root
+from swarmlab.edges.tls.x509 import issue, make_request, make_root
 from swarmlab.node import Founding
 
 

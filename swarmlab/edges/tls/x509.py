@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from swarmlab.api import HOUR, MINUTE, SECOND, ClusterId, Duration, Instant, InvalidSpec, NodeId, NodeRole, SigningRoot
+from swarmlab.api import MINUTE, SECOND, ClusterId, Duration, Instant, InvalidSpec, NodeId, NodeRole, SigningRoot
 from swarmlab.api.trust import certificates_in, check_request, issued_by, key_subject, public_key_of
 from swarmlab.ca import Identity
 
@@ -27,8 +27,6 @@ ROOT_NAME = "swarm-ca"
 ROOT_LIFE = Duration(630_720_000 * SECOND)
 #: How far roots begin before they are made: clocks differ.
 ROOT_BACKDATE = Duration(5 * MINUTE)
-#: The same for the certificates of nodes. SwarmKit `ca.CertBackdate`.
-BACKDATE = Duration(1 * HOUR)
 #: {role: OU of its certificates}
 UNITS = {NodeRole.WORKER: "swarm-worker", NodeRole.MANAGER: "swarm-manager"}
 _ROLES = {unit: role for role, unit in UNITS.items()}
@@ -68,6 +66,16 @@ def make_root(now: Instant) -> SigningRoot:
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
         .sign(key, hashes.SHA256())
     )
+    return SigningRoot(_pem(certificate), _private_pem(key))
+
+
+def normalized(root: SigningRoot) -> SigningRoot:
+    """The root without the words that may stand around it in a file; its key as PKCS#8.
+
+    Raises:
+        InvalidSpec: It cannot be read, or the key is not its key.
+    """
+    certificate, key = _signer(root)
     return SigningRoot(_pem(certificate), _private_pem(key))
 
 
@@ -230,7 +238,7 @@ def _pem(certificate: x509.Certificate) -> bytes:
     return certificate.public_bytes(Encoding.PEM)
 
 
-def _private_pem(key: ec.EllipticCurvePrivateKey) -> bytes:
+def _private_pem(key: ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey) -> bytes:
     return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
 
 
