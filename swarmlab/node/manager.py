@@ -4,7 +4,18 @@ import random
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-from swarmlab.api import Changes, Duration, Explanation, Instant, NotFound, TaskId, Value, seconds
+from swarmlab.api import (
+    Changes,
+    Duration,
+    Explanation,
+    Instant,
+    NotFound,
+    NotLeader,
+    TaskId,
+    Unsupported,
+    Value,
+    seconds,
+)
 from swarmlab.component import (
     Assembly,
     CancelTimer,
@@ -67,6 +78,7 @@ class Manager:
             return derived_rng(config.seed, f"{config.manager_id}@{snapshot.version}/{name}")
 
         self._clock = ports.clock
+        self._send = ports.send
         self._ids = rng("requests")
         self._scheduler = Scheduler(host, rng("scheduler"), debounce=config.debounce, latency=config.latency)
         components: list[Component] = [
@@ -80,6 +92,10 @@ class Manager:
             Rebalancer(host, rng("rebalancer"), settle=config.settle),
             Dispatcher(rng("dispatcher"), manager_id=config.manager_id),
         ]
+        #: {class of message: the component that takes it}; a component names those that it takes.
+        self._takers: dict[type[Any], str] = {
+            kind: component.name for component in components for kind in getattr(component, "takes", ())
+        }
         timers = ports.timers(self._fire)
 
         def propose(source: str, effect: Propose) -> None:
@@ -139,14 +155,22 @@ class Manager:
         self.store.propose(changes, committed)
 
     def receive(self, sender: str, message: Any, call: int) -> None:
-        """Take a message of a worker."""
-        if self._leads:
-            self.assembly.post("dispatcher", Received(sender, message, call))
+        """Take a message of a node or of a client.
+
+        What no part takes, and all while this manager does not lead, ends its call with an error.
+        """
+        if not self._leads:
+            self._send(sender, NotLeader(), call)
+        elif type(message) not in self._takers:
+            self._send(sender, Unsupported(f"{type(message).__name__} is not a call that this manager takes"), call)
+        else:
+            self.assembly.post(self._takers[type(message)], Received(sender, message, call))
 
     def disconnected(self, peer: str) -> None:
-        """The connection of a worker is gone."""
+        """The connection of a node or of a client is gone: every part that takes messages hears it."""
         if self._leads:
-            self.assembly.post("dispatcher", Disconnected(peer))
+            for component in sorted(set(self._takers.values())):
+                self.assembly.post(component, Disconnected(peer))
 
     def explain(self, task_id: TaskId) -> Explanation:
         """Why the task is where it is.
