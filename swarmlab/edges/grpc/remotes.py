@@ -62,18 +62,17 @@ class Remotes:
         return self._known[addresses[place]][0]
 
     def has(self, peer: Peer) -> bool:
-        """Whether that manager is still one."""
-        known = self._known.get(peer.addr)
-        return known is not None and known[0] == peer
+        """Whether the manager at that address is still one; who joins knows the address alone."""
+        return peer.addr in self._known
 
     def observe(self, peer: Peer, answered: bool) -> None:
         """Note how a manager did; what is not on the list is not noted."""
         if not self.has(peer):
             return
-        weight = self._known[peer.addr][1]
+        known, weight = self._known[peer.addr]
         seen = GOOD if answered else -GOOD
         fresh = _SMOOTHING * seen + (1 - _SMOOTHING) * weight
-        self._known[peer.addr] = peer, max(-_LIMIT, min(_LIMIT, fresh))
+        self._known[peer.addr] = known, max(-_LIMIT, min(_LIMIT, fresh))
 
     def _set(self, peers: Iterable[WeightedPeer]) -> None:
         fresh = {}
@@ -81,7 +80,7 @@ class Remotes:
             peer = weighted.peer
             if peer is not None and peer.addr:
                 known = self._known.get(peer.addr)
-                weight = known[1] if known is not None and known[0] == peer else float(weighted.weight)
+                weight = known[1] if known is not None else float(weighted.weight)
                 fresh[peer.addr] = peer, weight
         if fresh:
             self._known = fresh

@@ -37,8 +37,9 @@ _log = logging.getLogger(__name__)
 
 V = TypeVar("V", bound=Value)
 
-#: Seconds until a call that wants one answer is given up; what SwarmKit's agent gives a heartbeat.
-CALL_SECONDS = 5.0
+#: Seconds until a call that wants one answer is given up: a little before the agent's patience ends, which is that of
+#: SwarmKit's, so that the link knows which manager it was.
+CALL_SECONDS = 4.5
 _DISPATCHER = "/docker.swarmkit.v1.Dispatcher"
 LISTEN = "/docker.swarmkit.v1.LogBroker/ListenSubscriptions"
 
@@ -66,8 +67,6 @@ class _Connection:
         self.peer = peer
         self.channel = channel
         self.greeted = False
-        #: Calls in hand that want one answer.
-        self.asking = 0
         self.tasks: set[asyncio.Task[None]] = set()
 
 
@@ -154,7 +153,7 @@ class WorkerLink:
             Precondition: No manager is known.
         """
         before = self._hang_up()
-        if before is not None and before.greeted and not before.asking and self._remotes.has(before.peer):
+        if before is not None and before.greeted and self._remotes.has(before.peer):
             peer = before.peer
         else:
             if before is not None:
@@ -179,14 +178,11 @@ class WorkerLink:
 
     async def _ask(self, connection: _Connection, method: _Method, message: Value, call: int) -> None:
         opened = connection.channel.unary_unary(method.path)
-        connection.asking += 1
         try:
             answer = _read(method.answer, await opened(to_bytes(message), timeout=CALL_SECONDS))
         except (grpc.aio.AioRpcError, SwarmlabError) as error:
             self._failed(connection, error, method.path, call)
             return
-        finally:
-            connection.asking -= 1
         if connection is self._connection:
             self._receive(answer, call)
 
