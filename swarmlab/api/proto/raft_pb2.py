@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1dswarmlab/api/proto/raft.proto\x12\x10swarmlab.raft.v1\"\x1a\n\x06Parcel\x12\x10\n\x08messages\x18\x01 \x03(\x0c\"\x18\n\x05Heard\x12\x0f\n\x07parcels\x18\x01 \x01(\x04\"9\n\x05Piece\x12\x0f\n\x07message\x18\x01 \x01(\x0c\x12\x0c\n\x04\x64\x61ta\x18\x02 \x01(\x0c\x12\x11\n\tends_part\x18\x03 \x01(\x08\"\x0b\n\tInstalled2\x89\x01\n\x04Raft\x12>\n\x05\x43\x61rry\x12\x18.swarmlab.raft.v1.Parcel\x1a\x17.swarmlab.raft.v1.Heard(\x01\x30\x01\x12\x41\n\x07Install\x12\x17.swarmlab.raft.v1.Piece\x1a\x1b.swarmlab.raft.v1.Installed(\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1dswarmlab/api/proto/raft.proto\x12\x10swarmlab.raft.v1\"\x1a\n\x06Parcel\x12\x10\n\x08messages\x18\x01 \x03(\x0c\"\x18\n\x05Heard\x12\x0f\n\x07parcels\x18\x01 \x01(\x04\"M\n\x05Piece\x12\x0f\n\x07message\x18\x01 \x01(\x0c\x12\x0c\n\x04\x64\x61ta\x18\x02 \x01(\x0c\x12\x11\n\tends_part\x18\x03 \x01(\x08\x12\x12\n\nends_image\x18\x04 \x01(\x08\"\x0b\n\tInstalled2\x89\x01\n\x04Raft\x12>\n\x05\x43\x61rry\x12\x18.swarmlab.raft.v1.Parcel\x1a\x17.swarmlab.raft.v1.Heard(\x01\x30\x01\x12\x41\n\x07Install\x12\x17.swarmlab.raft.v1.Piece\x1a\x1b.swarmlab.raft.v1.Installed(\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -36,9 +36,9 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_HEARD']._serialized_start=79
   _globals['_HEARD']._serialized_end=103
   _globals['_PIECE']._serialized_start=105
-  _globals['_PIECE']._serialized_end=162
-  _globals['_INSTALLED']._serialized_start=164
-  _globals['_INSTALLED']._serialized_end=175
-  _globals['_RAFT']._serialized_start=178
-  _globals['_RAFT']._serialized_end=315
+  _globals['_PIECE']._serialized_end=182
+  _globals['_INSTALLED']._serialized_start=184
+  _globals['_INSTALLED']._serialized_end=195
+  _globals['_RAFT']._serialized_start=198
+  _globals['_RAFT']._serialized_end=335
 # @@protoc_insertion_point(module_scope)

@@ -139,6 +139,11 @@ class RaftPeer:
         finally:
             self._patience = None
             call.cancel()
+        task = asyncio.current_task()
+        assert task is not None
+        if task.cancelling():
+            # A write that breaks with the stream would otherwise hide that the stop of this task broke both.
+            raise asyncio.CancelledError
 
     async def _write_all(self, call: Any) -> None:
         while True:
@@ -188,12 +193,16 @@ class RaftPeer:
 
 def pieces(message: Message, image: Image) -> Iterator[Piece]:
     """The image as it travels; each piece is made when it is asked for."""
-    first = encode_message(message)
+    piece = Piece(message=encode_message(message))
     for part in image.parts():
         for start in range(0, max(1, len(part)), PIECE_BYTES):
-            end = start + PIECE_BYTES
-            yield Piece(message=first, data=part[start:end], ends_part=end >= len(part))
-            first = b""
+            if piece.data:
+                yield piece
+                piece = Piece()
+            piece.data = part[start : start + PIECE_BYTES]
+            piece.ends_part = start + PIECE_BYTES >= len(part)
+    piece.ends_image = True
+    yield piece
 
 
 def _is_expulsion(error: grpc.aio.AioRpcError) -> bool:

@@ -1,7 +1,7 @@
 """The wire between managers: what a replica sends, and what others send it."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Coroutine
 from typing import Any, Self
 
 import grpc
@@ -49,8 +49,8 @@ class RaftTransport:
         self._alarm: Alarm | None = None
         self._watchman: asyncio.Task[None] | None = None
         self._peers: dict[RaftId, tuple[RaftPeer, asyncio.Task[None]]] = {}
-        self._images: set[asyncio.Task[None]] = set()
-        self._farewells: set[asyncio.TimerHandle] = set()
+        #: All that run: also of members that are gone, and snapshots.
+        self._tasks: set[asyncio.Task[None]] = set()
         self._closed = False
 
     async def __aenter__(self) -> Self:
@@ -63,12 +63,8 @@ class RaftTransport:
         self._closed = True
         assert self._watchman is not None, "the transport was not entered"
         self._watchman.cancel()
-        for handle in self._farewells:
-            handle.cancel()
-        for _, running in self._peers.values():
-            running.cancel()
-        for sending in self._images:
-            sending.cancel()
+        for task in self._tasks:
+            task.cancel()
         await self._group.__aexit__(*failure)
 
     def attach(self, replica: Replica) -> None:
@@ -89,9 +85,7 @@ class RaftTransport:
         if known is None or self._closed:
             asyncio.get_running_loop().call_soon(self._report_image, message.to, False)
             return
-        sending = self._group.create_task(known[0].send_image(message, image), name=f"snapshot to {known[0].addr}")
-        self._images.add(sending)
-        sending.add_done_callback(self._images.discard)
+        self._begin(known[0].send_image(message, image), f"snapshot to {known[0].addr}")
 
     def know(self, roster: Roster) -> None:
         """Reach the members at these addresses from now on."""
@@ -107,8 +101,7 @@ class RaftTransport:
         for raft_id in [gone for gone in self._peers if roster.get(gone) is None]:
             _, running = self._peers.pop(raft_id)
             # What is on its way to it may still arrive.
-            handle = asyncio.get_running_loop().call_later(FAREWELL_SECONDS, running.cancel)
-            self._farewells.add(handle)
+            asyncio.get_running_loop().call_later(FAREWELL_SECONDS, running.cancel)
 
     def renew(self) -> None:
         """The node has another certificate: connections are made anew with it."""
@@ -134,7 +127,13 @@ class RaftTransport:
 
     def _started(self, member: RaftMember) -> tuple[RaftPeer, asyncio.Task[None]]:
         peer = RaftPeer(member.raft_id, member.addr, self._channels, self)
-        return peer, self._group.create_task(peer.run(), name=f"raft with {member.addr}")
+        return peer, self._begin(peer.run(), f"raft with {member.addr}")
+
+    def _begin(self, running: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
+        task = self._group.create_task(running, name=name)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
 
     def _report_image(self, raft_id: RaftId, ok: bool) -> None:
         self.report_image(raft_id, ok)
@@ -247,6 +246,7 @@ async def _collected(received: AsyncIterator[bytes]) -> tuple[Message, list[byte
     slices: list[bytes] = []
     message: Message | None = None
     size = 0
+    whole = False
     async for data in received:
         piece = _parsed(Piece, data)
         if message is None:
@@ -258,8 +258,9 @@ async def _collected(received: AsyncIterator[bytes]) -> tuple[Message, list[byte
         if piece.ends_part:
             parts.append(b"".join(slices))
             slices.clear()
-    if message is None or slices:
-        raise StateError(f"the snapshot ended after {size} bytes, in the middle of a part")
+        whole = piece.ends_image
+    if message is None or not whole:
+        raise StateError(f"the snapshot ended after {size} bytes, before it was whole")
     return message, parts
 
 

@@ -24,7 +24,7 @@ LIMIT_SECONDS = 60
 async def until(ready: Callable[[], object]) -> None:
     """Wait for what other tasks of this loop bring about."""
     async with asyncio.timeout(LIMIT_SECONDS):
-        while not ready():
+        while not ready():  # noqa: ASYNC110  # what is waited for is many things
             await asyncio.sleep(0.005)
 
 
@@ -96,6 +96,9 @@ class Live:
         [(joined, error)] = answers
         assert joined is not None, error
         return joined
+
+    def voters(self) -> tuple[RaftId, ...]:
+        return self.replica._raft.members.voters
 
     def tasks(self) -> list[str]:
         return [task.id for task in self.store.view.tasks()]
