@@ -1,8 +1,8 @@
-"""gRPC on a unix socket: the control service and the laboratory's own, and a client for both.
+"""gRPC: the control service and the laboratory's own on a unix socket, a client for both, and consensus' wire.
 
 Duty: bytes to requests, requests to the control plane, errors to status codes and back.
 Takes: a `ControlPlane`, a `LogSource`, a `Lab`.
-Gives: `ControlServer`, `Client`, `TaskLogs`.
+Gives: `ControlServer`, `Client`, `TaskLogs`, `RaftTransport`.
 Never: decides anything; keeps nothing between two calls.
 
 The names are imported when they are asked for: who only wants a client should not wait for the server's imports.
@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from swarmlab.edges.grpc.client import Client
     from swarmlab.edges.grpc.ports import ControlPlane, Lab, LogSource
+    from swarmlab.edges.grpc.raft_transport import RaftTransport
     from swarmlab.edges.grpc.server import ControlServer
     from swarmlab.edges.grpc.task_logs import TaskLogs
 
@@ -22,10 +23,11 @@ _HOMES = {
     "ControlServer": "server",
     "Lab": "ports",
     "LogSource": "ports",
+    "RaftTransport": "raft_transport",
     "TaskLogs": "task_logs",
 }
 
-__all__ = ["Client", "ControlPlane", "ControlServer", "Lab", "LogSource", "TaskLogs"]
+__all__ = ["Client", "ControlPlane", "ControlServer", "Lab", "LogSource", "RaftTransport", "TaskLogs"]
 
 
 def __getattr__(name: str) -> Any:
