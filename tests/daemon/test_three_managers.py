@@ -1,9 +1,7 @@
 """Several managers: they elect, forward, replace each other."""
 
-from collections.abc import AsyncIterator
 from pathlib import Path
 
-import pytest
 from daemon.swarm_ground import Swarm, a_service
 
 from swarmlab.api import NodeRole, Reachability, TaskState
