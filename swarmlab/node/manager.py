@@ -32,6 +32,8 @@ from swarmlab.component import (
 )
 from swarmlab.manager.allocator import Allocator
 from swarmlab.manager.dispatcher import Dispatcher
+from swarmlab.manager.keymanager import KeyManager
+from swarmlab.manager.logbroker import LogBroker
 from swarmlab.manager.orchestrator import (
     ConstraintEnforcer,
     GlobalOrchestrator,
@@ -40,6 +42,7 @@ from swarmlab.manager.orchestrator import (
     TaskReaper,
 )
 from swarmlab.manager.rebalancer import Rebalancer
+from swarmlab.manager.resourceapi import ResourceAllocator
 from swarmlab.manager.scheduler import Scheduler
 from swarmlab.node.ports import Ports, effect_port
 from swarmlab.plugin import Host
@@ -83,6 +86,7 @@ class Manager:
         self._scheduler = Scheduler(host, rng("scheduler"), debounce=config.debounce, latency=config.latency)
         components: list[Component] = [
             Allocator(),
+            KeyManager(ports.entropy),
             ReplicatedOrchestrator(rng("replicated")),
             GlobalOrchestrator(rng("global")),
             JobsOrchestrator(rng("jobs")),
@@ -91,6 +95,8 @@ class Manager:
             self._scheduler,
             Rebalancer(host, rng("rebalancer"), settle=config.settle),
             Dispatcher(rng("dispatcher"), manager_id=config.manager_id),
+            ResourceAllocator(rng("resourceapi")),
+            LogBroker(rng("logbroker")),
         ]
         #: {class of message: the component that takes it}; a component names those that it takes.
         self._takers: dict[type[Any], str] = {

@@ -1,5 +1,6 @@
 """What a machine needs of its world."""
 
+import random
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple, Protocol, TypeVar
 
@@ -34,6 +35,8 @@ class Ports(NamedTuple):
     record: Callable[[str, str, Mapping[str, Any]], None]
     #: Hears (component, changes, committed view) before a part of a manager proposes them.
     proposing: Callable[[str, Changes, Snapshot], None] = _unheard
+    #: Where keys come from. The operating system's, unless a world has to be repeatable more than its keys secret.
+    entropy: random.Random = random.SystemRandom()
 
 
 E = TypeVar("E", bound=Effect)
