@@ -35,6 +35,8 @@ from swarmlab.component import (
 )
 from swarmlab.manager.allocator import Allocator
 from swarmlab.manager.dispatcher import Dispatcher
+from swarmlab.manager.keymanager import KeyManager
+from swarmlab.manager.logbroker import LogBroker
 from swarmlab.manager.orchestrator import (
     ConstraintEnforcer,
     GlobalOrchestrator,
@@ -43,6 +45,7 @@ from swarmlab.manager.orchestrator import (
     TaskReaper,
 )
 from swarmlab.manager.rebalancer import Rebalancer
+from swarmlab.manager.resourceapi import ResourceAllocator
 from swarmlab.manager.scheduler import Scheduler
 from swarmlab.node.ports import ALONE, AuthorityPorts, Neighbours, Ports, effect_port
 from swarmlab.plugin import Host
@@ -95,6 +98,7 @@ class Manager:
         self._scheduler = Scheduler(host, rng("scheduler"), debounce=config.debounce, latency=config.latency)
         components: list[Component] = [
             Allocator(),
+            KeyManager(ports.entropy),
             ReplicatedOrchestrator(rng("replicated")),
             GlobalOrchestrator(rng("global")),
             JobsOrchestrator(rng("jobs")),
@@ -108,6 +112,8 @@ class Manager:
                 manager_id=config.manager_id,
                 address_of=neighbours.address_of,
             ),
+            ResourceAllocator(rng("resourceapi")),
+            LogBroker(rng("logbroker")),
         ]
         if authority is not None:
             components.append(CertificateAuthority(authority.entropy))

@@ -36,6 +36,8 @@ class Ports(NamedTuple):
     record: Callable[[str, str, Mapping[str, Any]], None]
     #: Hears (component, changes, committed view) before a part of a manager proposes them.
     proposing: Callable[[str, Changes, Snapshot], None] = _unheard
+    #: Where keys come from. The operating system's, unless a world has to be repeatable more than its keys secret.
+    entropy: random.Random = random.SystemRandom()
 
 
 class AuthorityPorts(NamedTuple):

@@ -292,6 +292,7 @@ class World:
                 send=lambda to, message, call: self.network.send(to, "worker", message, call),
                 record=self.note,
                 proposing=check_proposal,
+                entropy=self._rng(f"entropy@{snapshot.version}"),
             ),
             proposer,
             snapshot,

@@ -118,7 +118,7 @@ def test_a_request_is_answered_when_its_changes_are_final() -> None:
 def test_a_request_without_changes_is_answered_at_once() -> None:
     desk = founded()
     desk.proposer.at_once = False
-    assert desk.ask(lambda view, *_: (Changes(), view.version)) == [(1, None)]
+    assert desk.ask(lambda view, *_: (Changes(), view.version)) == [(2, None)]
     assert desk.proposer.waiting == []
 
 
@@ -207,10 +207,10 @@ def test_a_manager_that_resigned_decides_nothing_more() -> None:
     [service] = desk.manager.view.services()
     desk.ask(lambda view, *_: remove_service(view, service.id))
     desk.proposer.commit(2)  # the tasks are created, then the service is removed
-    assert [source for source, _ in desk.proposed] == ["replicated", "allocator", "reaper"]
+    assert [source for source, _ in desk.proposed] == ["keymanager", "replicated", "allocator", "reaper"]
     desk.manager.resign()
     desk.proposer.commit(1)  # what the allocator did to the tasks, so that what the reaper wants is refused
-    assert len(desk.proposed) == 3
+    assert len(desk.proposed) == 4
     assert desk.proposer.waiting == []
 
 
