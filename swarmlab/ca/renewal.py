@@ -2,8 +2,8 @@
 
 Half of its life has to be over: the moment is drawn anew for each certificate between 50 and 80 % of it, so that nodes
 which joined together do not renew together. A manager that wants it sooner says so: the certificate's state is ROTATE,
-or the wanted role is not the one in the certificate. A renewal that comes to nothing is tried again, and so is one whose
-certificate has not the wanted role yet. Source: SwarmKit `ca/renewer.go`.
+or the wanted role is not the one in the certificate. A renewal that comes to nothing is tried again, and so is one
+whose certificate has not the wanted role yet. Source: SwarmKit `ca/renewer.go`.
 """
 
 import random

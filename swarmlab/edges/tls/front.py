@@ -121,6 +121,11 @@ class TlsFront:
         self._stack.close()
 
     @property
+    def folder(self) -> Path:
+        """Where the inner sides have their names; only this user can enter it."""
+        return self._folder
+
+    @property
     def port(self) -> int:
         """The port that is listened on."""
         assert self._server is not None, "the front was not started"

@@ -17,6 +17,7 @@ from swarmlab.api import (
     Duration,
     EncryptionConfig,
     EncryptionKey,
+    ExternalCA,
     Filters,
     Instant,
     InvalidSpec,
@@ -32,6 +33,7 @@ from swarmlab.api import (
     Unsupported,
     Update,
 )
+from swarmlab.edges.tls.x509 import cross_sign, make_root
 from swarmlab.manager.controlapi import get_cluster, list_clusters, update_cluster
 
 PLAIN = cluster().spec
@@ -109,9 +111,72 @@ def test_bad_settings_are_refused(at: Requests, wish: ClusterSpec, about: str) -
 
 
 @pytest.mark.parametrize("trust", [CAConfig(force_rotate=1), CAConfig(signing_ca_cert=b"c", signing_ca_key=b"k")])
-def test_the_root_of_trust_stays(at: Requests, trust: CAConfig) -> None:
+def test_a_cluster_without_an_authority_gets_none(at: Requests, trust: CAConfig) -> None:
     at.put(cluster())
     with pytest.raises(Unsupported, match="root of trust"):
+        updated(at, replace(PLAIN, ca_config=trust))
+
+
+ROOTS = [make_root(Instant(10**18)) for _ in range(2)]
+
+
+def trusting(at: Requests) -> None:
+    """A cluster with the first of ROOTS."""
+    at.now = Instant(10**18)
+    at.put(replace(cluster(), root_ca=RootCA(ca_key=ROOTS[0].ca_key, ca_cert=ROOTS[0].ca_cert, join_tokens=TOKENS)))
+
+
+def test_a_wish_for_another_root_is_written_down(at: Requests) -> None:
+    """The authority hears of it; here nothing of the root itself changes."""
+    trusting(at)
+    before = at.view.cluster().root_ca
+    fresh = replace(PLAIN, ca_config=CAConfig(force_rotate=1))
+    assert updated(at, fresh).spec.ca_config.force_rotate == 1
+    wish = replace(
+        PLAIN, ca_config=CAConfig(signing_ca_cert=ROOTS[1].ca_cert, signing_ca_key=ROOTS[1].ca_key, force_rotate=2)
+    )
+    assert updated(at, wish).spec == wish
+    assert at.view.cluster().root_ca == before
+    # Clients do not see the key, and send back what they see.
+    shown = get_cluster(at.view, cluster().id).spec
+    assert shown.ca_config.signing_ca_key == b""
+    assert updated(at, shown).spec == wish
+    # The root that is there may be asked for without its key: that calls a change off.
+    back = replace(PLAIN, ca_config=CAConfig(signing_ca_cert=ROOTS[0].ca_cert, force_rotate=3))
+    assert updated(at, back).spec == back
+
+
+@pytest.mark.parametrize(
+    ("trust", "error", "about"),
+    [
+        (CAConfig(signing_ca_cert=ROOTS[1].ca_cert), Unsupported, "signing_ca_key: none"),
+        (CAConfig(signing_ca_cert=b"c", signing_ca_key=b"k"), InvalidSpec, "not PEM certificates"),
+        (
+            CAConfig(signing_ca_cert=ROOTS[1].ca_cert, signing_ca_key=ROOTS[0].ca_key),
+            InvalidSpec,
+            "not the key of the desired CA certificate",
+        ),
+        (
+            CAConfig(signing_ca_cert=ROOTS[0].ca_cert, signing_ca_key=ROOTS[1].ca_key),
+            InvalidSpec,
+            "not the key of the desired CA certificate",
+        ),
+        (
+            CAConfig(signing_ca_cert=ROOTS[0].ca_cert + ROOTS[1].ca_cert, signing_ca_key=ROOTS[0].ca_key),
+            InvalidSpec,
+            "2 certificates, wanted: one",
+        ),
+        (
+            CAConfig(signing_ca_cert=cross_sign(ROOTS[0].ca_cert, ROOTS[0]), signing_ca_key=ROOTS[0].ca_key),
+            InvalidSpec,
+            "wanted: one with a new key",
+        ),
+        (CAConfig(external_cas=(ExternalCA(url="https://ca.example"),)), Unsupported, "https://ca.example"),
+    ],
+)
+def test_unfit_roots_are_refused(at: Requests, trust: CAConfig, error: type[Exception], about: str) -> None:
+    trusting(at)
+    with pytest.raises(error, match=about):
         updated(at, replace(PLAIN, ca_config=trust))
 
 
