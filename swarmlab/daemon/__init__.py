@@ -6,3 +6,8 @@ Takes: a configuration, a state directory, requests on the local socket.
 Gives: `Daemon`, started and stopped as a context; the machines on which workers run tasks.
 Never: decides what the parts of a manager or a worker decide, or touches a task when its role changes.
 """
+
+from swarmlab.daemon.config import DaemonConfig
+from swarmlab.daemon.daemon import Daemon
+
+__all__ = ["Daemon", "DaemonConfig"]

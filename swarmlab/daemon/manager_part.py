@@ -3,8 +3,8 @@
 import asyncio
 import random
 import time
-from collections.abc import Callable, Sequence
-from contextlib import AsyncExitStack
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AsyncExitStack, contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple, Self
@@ -156,7 +156,7 @@ class ManagerPart:
             lambda sender, message, call: self.manager.receive(sender, message, call),
             lambda peer: self.manager.disconnected(peer),
         )
-        transport = self._transport(stack)
+        transport = _Nobody()
         config = place.config
         replica = self._replica = Replica(
             ReplicaConfig(election_ticks=config.election_ticks, heartbeat_ticks=config.heartbeat_ticks),
@@ -178,11 +178,11 @@ class ManagerPart:
         services = Services(
             board=board,
             control_plane=plane,
-            log_source=_BoardLogs(board),
+            log_source=board,
             lab=Laboratory(manager, place.host, place.story, str(place.state.path), place.keeper),
             group=group,
             parts={"": lambda: True, "Raft": self._takes_part},
-            more=(*_more(board, streams), transport.handler()),
+            attempts=Attempts(time.monotonic),
         )
         await stack.enter_async_context(front)
         server = ClusterServer(inside, services, Gate(front.peer, belonging, forwarder))
@@ -197,8 +197,7 @@ class ManagerPart:
     def _open_log(self, stack: AsyncExitStack) -> RaftLog:
         place, around = self._place, self._around
         loop = asyncio.get_running_loop()
-        make_directory(place.state.manager)
-        self._keys = KeyFile(place.state.manager / KEYS, place.unlock_key)
+        self._keys = _key_file(place.state, place.unlock_key)
         log = self._log = RaftLog(
             place.state.manager,
             lambda answer: loop.call_soon_threadsafe(around.alarm.guard(answer)),
@@ -234,7 +233,7 @@ class ManagerPart:
             ),
             neighbours=Neighbours(group.peers, board.address_of),
         )
-        stack.callback(lambda: [one.close() for one in timers])
+        stack.callback(lambda: timers[0].close())
         return manager
 
     def _soon(self, post: Callable[[Any], None], event: Any) -> None:
@@ -333,20 +332,33 @@ class ManagerPart:
             self._keys.forget_old()
 
 
-class _BoardLogs:
-    """Lines of tasks by way of the log broker."""
-
-    def __init__(self, board: Switchboard) -> None:
-        self.logs = board.subscribe
+def _key_file(state: StateDirectory, unlock_key: bytes | None) -> KeyFile:
+    make_directory(state.manager)
+    return KeyFile(state.manager / KEYS, unlock_key)
 
 
-def _more(board: Switchboard, streams: Streams) -> Sequence[grpc.GenericRpcHandler]:
-    """The services of the certificate authority."""
-    attempts = Attempts(time.monotonic)
-    return (
-        service_handler(authority.CA, authority.ca_methods(board), {}, streams),
-        service_handler(authority.NODE_CA, authority.node_ca_methods(board, attempts), {}, streams),
-    )
+@contextmanager
+def opened_log(state: StateDirectory, unlock_key: bytes | None) -> Iterator[Recovered | None]:
+    """What the log of a manager that does not run holds; None where there is none.
+
+    Raises:
+        Locked: The log is sealed, and the unlock key is missing or another one.
+        StateError: The log is damaged or in use.
+    """
+    loop = asyncio.get_running_loop()
+    log = RaftLog(state.manager, loop.call_soon_threadsafe, seal=_key_file(state, unlock_key))
+    try:
+        yield log.recovered
+    finally:
+        log.close()
+
+
+class _Nobody:
+    def send(self, message: Any) -> None: ...
+
+    def send_image(self, message: Any, image: Any) -> None: ...
+
+    def know(self, roster: Any) -> None: ...
 
 
 def _local_handlers(services: Services, gate: Gate, streams: Streams) -> Sequence[grpc.GenericRpcHandler]:
@@ -356,7 +368,9 @@ def _local_handlers(services: Services, gate: Gate, streams: Streams) -> Sequenc
         service_handler(watch.SERVICE, {}, watch.streams(services.control_plane), streams),
         service_handler(logs.SERVICE, {}, logs.streams(services.log_source), streams),
         service_handler(health.SERVICE, health.methods(), {}, streams),
-        service_handler(lab.SERVICE, lab.methods(services.control_plane, services.lab), lab.streams(services.lab), streams),
+        service_handler(
+            lab.SERVICE, lab.methods(services.control_plane, services.lab), lab.streams(services.lab), streams
+        ),
         service_handler(authority.CA, authority.ca_methods(services.board), {}, streams),
     )
     return tuple(gate.before(handler) for handler in handlers)

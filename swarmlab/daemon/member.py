@@ -1,24 +1,21 @@
 """A node in its swarm: a worker always, a manager for as long as its certificate says so."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
-from typing import NamedTuple, Self
+from typing import NamedTuple, Self, TypeVar
+
+import grpc
 
 from swarmlab.agent.exec import Configure
-from swarmlab.api import (
-    IssuanceState,
-    NodeRole,
-    Peer,
-    SwarmlabError,
-    WeightedPeer,
-)
+from swarmlab.api import NodeRole, Peer, StateError, SwarmlabError, WeightedPeer
 from swarmlab.daemon.config import DaemonConfig, parse_address
 from swarmlab.daemon.executors import ExecutorKind
 from swarmlab.daemon.laboratory import Keeper
 from swarmlab.daemon.local import LocalServer
 from swarmlab.daemon.manager_part import ManagerPart, Place
-from swarmlab.daemon.renewal import Renewal
+from swarmlab.daemon.recovery import reissued
+from swarmlab.daemon.renewal import Renewing
 from swarmlab.daemon.state import NodeRecord, StateDirectory
 from swarmlab.daemon.story import Story
 from swarmlab.daemon.surroundings import Surroundings
@@ -27,8 +24,11 @@ from swarmlab.edges.grpc.membership import join_group, leave_group
 from swarmlab.edges.nodefacts import NodeFacts
 from swarmlab.edges.tls.credentials import CertificateDirectory, Credentials
 from swarmlab.edges.tls.security import Security
-from swarmlab.node import Recovered
+from swarmlab.node import RaftMember, Recovered, Roster, joining
 from swarmlab.plugin import Host
+from swarmlab.raft import RaftId
+
+T = TypeVar("T")
 
 #: How long another manager may take to let this one in, or go.
 GROUP_SECONDS = 25.0
@@ -86,7 +86,13 @@ class Member:
         self._worker: WorkerPart | None = None
         #: Something was heard that may ask for another role.
         self._role_news = asyncio.Event()
-        self._renewal = Renewal(self.security, node.around, self._managers_known, self._take_credentials)
+        self._renewing = Renewing(
+            self.security,
+            node.around,
+            lambda: [peer.addr for peer in self.managers],
+            self._take_credentials,
+            self._reissued,
+        )
         self._stack = AsyncExitStack()
         self._manager_stack = AsyncExitStack()
         #: Set with each session that a manager opened.
@@ -110,19 +116,34 @@ class Member:
                 await self._start_manager(self._beginning.manager)
             stack.push_async_callback(self._stop_manager)
             self._worker = await stack.enter_async_context(self._made_worker())
-            for work, name in ((self._renewal.run(), "renewal"), (self._follow_role(), "role")):
-                task = self._node.around.group.create_task(work, name=f"{name} of {self._record.node_id}")
-                stack.callback(task.cancel)
+            await stack.enter_async_context(self._renewing)
+            roles = self._node.around.group.create_task(self._follow_role(), name=f"role of {self._record.node_id}")
+            stack.push_async_callback(_ended, roles)
             self._stack = stack.pop_all()
         return self
 
     async def __aexit__(self, *failure: object) -> None:
         await self._stack.aclose()
 
-    async def leave(self) -> None:
-        """Take all tasks off the node, and this manager out of the group, if the others let it go."""
+    @property
+    def unlock_key(self) -> bytes | None:
+        """What the managers' keys are sealed with; None while they are not."""
+        return self._unlock_key
+
+    async def ready(self) -> None:
+        """Wait until a manager has opened a session, and until the group that this manager is in has a leader."""
+        await self.greeted.wait()
+        if self.manager is not None:
+            await self.manager.until(lambda status: status.leader is not None)
+
+    async def clear(self) -> None:
+        """Take all tasks off the node."""
         assert self._worker is not None, "the member was not started"
         await self._worker.leave()
+
+    async def leave(self) -> None:
+        """Take all tasks off the node, and this manager out of the group, if the others let it go."""
+        await self.clear()
         if self.manager is not None and len(self.manager.replica.members()) > 1:
             await self._leave_group(self.manager)
 
@@ -159,12 +180,7 @@ class Member:
         node = effect.node
         if node is None:
             return
-        self._renewal.want(node.spec.desired_role)
-        if node.certificate.status.state is IssuanceState.ROTATE:
-            self._renewal.soon()
-
-    def _managers_known(self) -> tuple[Peer, ...]:
-        return self.managers
+        self._renewing.told(node)
 
     # Certificates
 
@@ -196,12 +212,12 @@ class Member:
             self._files.save(self.security.credentials, key or b"")
             # Whoever read the disk while the key was open has it: another one takes its place.
             if key is not None:
-                self._renewal.soon()
+                self._renewing.soon()
 
     # The manager
 
     def _expelled(self) -> None:
-        self._renewal.soon()
+        self._renewing.soon()
 
     async def _follow_role(self) -> None:
         """Be what the certificate says; what does not succeed is tried again."""
@@ -260,7 +276,33 @@ class Member:
         admitted = await self._ask_managers(
             lambda channel: join_group(channel, self._record.advertise_addr, GROUP_SECONDS)
         )
-        return _beginning(admitted, self._record)
+        members = tuple(RaftMember(RaftId(one.raft_id), one.node_id, one.addr) for one in admitted.members)
+        own = next(member for member in members if member.raft_id == admitted.raft_id)
+        return joining(own, Roster(members, tuple(map(RaftId, admitted.removed))))
+
+    async def _ask_managers(self, ask: Callable[[grpc.aio.Channel], Awaitable[T]]) -> T:
+        """The answer of one of the other managers, each of which is asked in turn.
+
+        Raises:
+            StateError: No other manager is known.
+            SwarmlabError: What the last one of them said.
+        """
+        failure: SwarmlabError = StateError("no other manager is known")
+        for peer in self.managers:
+            if peer.addr == self._record.advertise_addr:
+                continue
+            async with self.security.channel(peer.addr) as channel:
+                try:
+                    return await ask(channel)
+                except SwarmlabError as error:
+                    failure = error
+        raise failure
+
+    def _reissued(self) -> Credentials | None:
+        """Credentials by the root itself, which a manager can make."""
+        if self.manager is None:
+            return None
+        return reissued(self.manager.manager.view, self.security.credentials, self._node.around.clock())
 
     async def _leave_group(self, manager: ManagerPart) -> None:
         raft_id = manager.replica.member.raft_id
@@ -271,3 +313,9 @@ class Member:
 
     def _note(self, event: str, **fields: object) -> None:
         self._node.around.record("node", event, {"node": self._record.node_id, **fields})
+
+
+async def _ended(task: asyncio.Task[None]) -> None:
+    """Cancel it, and wait for its end."""
+    task.cancel()
+    await asyncio.wait([task])

@@ -6,7 +6,7 @@ the machines they read role, term and commit index alone.
 
 from collections.abc import Sequence
 
-from raft_cluster import Member, State
+from raft_cluster import Member, State, Watcher
 
 from swarmlab.raft import EntryKind, LogEntry, RaftId, Ready, Role, SnapshotMeta
 
@@ -26,7 +26,7 @@ class Copy:
         return self.terms[index - self.base]
 
 
-class Safety:
+class Safety(Watcher):
     """Watches a cluster."""
 
     def __init__(self, members: dict[RaftId, Member]) -> None:
