@@ -2,24 +2,17 @@
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import grpc
 
-from swarmlab.api import Precondition, StateError, SwarmlabError
-from swarmlab.edges.grpc import node, sockets
+from swarmlab.api import Precondition, SwarmlabError
+from swarmlab.edges.grpc import node
 from swarmlab.edges.grpc.handlers import Streams, abort, service_handler
-from swarmlab.edges.grpc.server import MAX_REQUEST_BYTES, STOP_SECONDS
-
-_OPTIONS = (
-    ("grpc.max_receive_message_length", MAX_REQUEST_BYTES),
-    ("grpc.max_send_message_length", -1),
-    # Two servers on one socket would share its calls by chance.
-    ("grpc.so_reuseport", 0),
-)
+from swarmlab.edges.grpc.listener import Listener
 
 
-class LocalServer:
+class LocalServer(Listener):
     """Serves the socket at `path`, which only this user can reach.
 
     As a context: entered, it serves; left, streams are ended, requests in hand are answered, and the socket is gone.
@@ -34,34 +27,14 @@ class LocalServer:
     """
 
     def __init__(self, path: Path, process: node.NodeProcess, closed: Callable[[], SwarmlabError]) -> None:
-        self.path = path
-        self._streams = Streams()
-        own = service_handler(node.SERVICE, node.methods(process), {}, self._streams)
+        streams = Streams()
+        own = service_handler(node.SERVICE, node.methods(process), {}, streams)
         self._switch = _Switch(own, closed)
-        self._server: grpc.aio.Server | None = None
-        self._inode = 0
-
-    async def __aenter__(self) -> Self:
-        sockets.prepare(self.path)
-        server = grpc.aio.server(options=_OPTIONS)
-        server.add_generic_rpc_handlers((self._switch,))
-        try:
-            server.add_insecure_port(sockets.address(self.path))
-        except RuntimeError as error:
-            raise StateError(f"socket {self.path}: it cannot be bound: {error}") from error
-        await server.start()
-        self.path.chmod(0o600)
-        self._inode = self.path.lstat().st_ino
-        self._server = server
-        return self
+        super().__init__(path, (self._switch,), streams)
 
     async def __aexit__(self, *failure: object) -> None:
-        assert self._server is not None, "the server was not started"
         self.close()
-        self._streams.stop()
-        await self._server.stop(STOP_SECONDS)
-        self._server = None
-        sockets.remove(self.path, self._inode)
+        await super().__aexit__(*failure)
 
     def open(self, handlers: Sequence[grpc.GenericRpcHandler]) -> None:
         """Answer the services of a manager too, from now on."""

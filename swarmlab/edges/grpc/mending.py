@@ -2,9 +2,6 @@
 
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
 
-#: How deep messages lie in each other; protobuf itself takes as many.
-MAX_DEPTH = 100
-
 _VARINT, _FIXED64, _LENGTH, _FIXED32 = 0, 1, 2, 5
 _FIXED = {_FIXED64: 8, _FIXED32: 4}
 
@@ -15,7 +12,7 @@ def with_texts_mended(kind: Descriptor, data: bytes) -> bytes:
     What cannot be read as fields is left as it is, for the parser to refuse.
     """
     try:
-        return _mended(kind, data, 0)
+        return _mended(kind, data)
     except (IndexError, _UnreadableError):
         return data
 
@@ -24,9 +21,8 @@ class _UnreadableError(Exception):
     """The bytes are not a sequence of fields."""
 
 
-def _mended(kind: Descriptor, data: bytes, depth: int) -> bytes:
-    if depth > MAX_DEPTH:
-        raise _UnreadableError
+def _mended(kind: Descriptor, data: bytes) -> bytes:
+    """As above; no message of the protocol can lie within itself, so the depth has an end."""
     out = bytearray()
     place = 0
     while place < len(data):
@@ -42,7 +38,7 @@ def _mended(kind: Descriptor, data: bytes, depth: int) -> bytes:
             value = data[place : place + length]
             if len(value) != length:
                 raise _UnreadableError
-            out += data[start:place] if (new := _value(kind, tag >> 3, value, depth)) is value else _head(tag, new)
+            out += data[start:place] if (new := _value(kind, tag >> 3, value)) is value else _head(tag, new)
             out += new
             place += length
             continue
@@ -54,13 +50,13 @@ def _mended(kind: Descriptor, data: bytes, depth: int) -> bytes:
     return bytes(out)
 
 
-def _value(kind: Descriptor, number: int, value: bytes, depth: int) -> bytes:
+def _value(kind: Descriptor, number: int, value: bytes) -> bytes:
     """The same object where nothing is to be mended."""
     field = kind.fields_by_number.get(number)
     if field is None:
         return value
     if field.message_type is not None:
-        new = _mended(field.message_type, value, depth + 1)
+        new = _mended(field.message_type, value)
     elif field.type == FieldDescriptor.TYPE_STRING:
         new = value.decode(errors="replace").encode()
     else:

@@ -14,6 +14,7 @@ from swarmlab.api import (
     ListenSubscriptionsRequest,
     PublishLogsMessage,
     SessionRequest,
+    StateError,
     TasksRequest,
     UpdateTaskStatusRequest,
     UpdateVolumeStatusRequest,
@@ -46,6 +47,9 @@ def dispatcher_streams(board: Switchboard) -> Mapping[str, Stream]:
         node_id, address = calling_node(), calling().origin.address
         async with aclosing(board.session(node_id, address, decode(SessionRequest, request))) as messages:
             async for message in messages:
+                if not message.managers:
+                    # A stock worker forgets whoever is not in the list, and with nobody left it is stranded for good.
+                    raise StateError(f"no manager is known of which node {node_id} could be told, wanted: one at least")
                 yield encode(message)
 
     return {

@@ -75,7 +75,7 @@ class Connection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
         peername = transport.get_extra_info("peername")
-        self.address = peername[0].removeprefix("::ffff:") if peername else ""
+        self.address = peername[0].removeprefix("::ffff:") if isinstance(peername, tuple) else ""
         refusal = self._switch.admit(self)
         if refusal:
             _log.info("connection_refused address=%s reason=%s", self.address, refusal)
@@ -273,6 +273,8 @@ class Inner(asyncio.Protocol):
 
 
 def _notice_death(client: socket.socket) -> None:
+    if client.family == socket.AF_UNIX:
+        return  # whose other end cannot go without a word
     client.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
     for option, value in KEEPALIVE.items():
         client.setsockopt(socket.IPPROTO_TCP, option, value)

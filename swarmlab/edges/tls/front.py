@@ -100,12 +100,10 @@ class TlsFront:
         loop = asyncio.get_running_loop()
         self._folder = Path(self._stack.enter_context(TemporaryDirectory(prefix="swarmlab-front-")))
         try:
-            self._server = await loop.create_server(self._connection, self._host or None, self._port, backlog=BACKLOG)
-        except OSError as error:
+            self._server = await self._listen()
+        except BaseException:
             self._stack.close()
-            raise StateError(
-                f"{self._host or '*'}:{self._port} cannot be listened on: {error.strerror or error}"
-            ) from error
+            raise
         self._sweep = loop.call_later(self._limits.sweep_seconds, self._look_for_idle)
         return self
 
@@ -213,6 +211,14 @@ class TlsFront:
             mine.discard(connection)
             if not mine:
                 del self._by_node[node_id]
+
+    async def _listen(self) -> asyncio.Server:
+        loop = asyncio.get_running_loop()
+        try:
+            return await loop.create_server(self._connection, self._host or None, self._port, backlog=BACKLOG)
+        except OSError as error:
+            where = f"{self._host or '*'}:{self._port}"
+            raise StateError(f"{where} cannot be listened on: {error.strerror or error}") from error
 
     def _connection(self) -> Connection:
         return Connection(self, self._context(), self._now, self._limits.handshake_seconds)

@@ -45,8 +45,8 @@ from swarmlab.api.wire import from_bytes, to_bytes
 from swarmlab.ca import Asked, Peer
 from swarmlab.edges.grpc.authorisation import RULES, forwarding_metadata
 from swarmlab.edges.grpc.gate import STRANGERS_CALLS
+from swarmlab.edges.grpc.listener import MAX_REQUEST_BYTES
 from swarmlab.edges.grpc.membership import Admitted, Member, join_group, leave_group
-from swarmlab.edges.grpc.server import MAX_REQUEST_BYTES
 from swarmlab.edges.tls.security import channel
 
 OK, DENIED = grpc.StatusCode.OK, grpc.StatusCode.PERMISSION_DENIED
@@ -403,6 +403,15 @@ def test_golden_bytes():
     assert to_bytes(
         SubscriptionMessage(id="s", selector=LogSelector(), options=LogSubscriptionOptions(), close=True)
     ) == (b"\x0a\x01s\x12\x00\x1a\x00\x20\x01")
+
+
+async def test_a_manager_that_knows_of_no_manager(station):
+    """An empty list would strand a stock worker for good: its session ends with an error instead."""
+    station.managers = ()
+    async with dialled(station) as made:
+        session = made.unary_stream(f"{V1}.Dispatcher/Session")(to_bytes(SessionRequest(NodeDescription())))
+        found, text = await code(session.read())
+    assert (found, "no manager" in text) == (grpc.StatusCode.INTERNAL, True)
 
 
 async def test_logs_from_a_node_to_a_client(station):
