@@ -12,7 +12,7 @@ from swarmlab.node.consensus import RaftDisk, RaftWire, Write
 from swarmlab.node.image import Image, Recovered, alone, assembled, founding, joining
 from swarmlab.node.manager import Manager, ManagerConfig
 from swarmlab.node.members import RaftMember, Roster
-from swarmlab.node.ports import Ports, Timers
+from swarmlab.node.ports import MembershipPorts, Ports, Timers
 from swarmlab.node.replica import Replica
 from swarmlab.node.status import Joined, ReplicaConfig, Status
 from swarmlab.node.worker import Worker, WorkerConfig, WorkerPorts
@@ -22,6 +22,7 @@ __all__ = [
     "Joined",
     "Manager",
     "ManagerConfig",
+    "MembershipPorts",
     "Ports",
     "RaftDisk",
     "RaftMember",

@@ -29,9 +29,11 @@ from swarmlab.manager.orchestrator import (
     TaskReaper,
 )
 from swarmlab.manager.rebalancer import Rebalancer
+from swarmlab.manager.rolemanager import LeaveRaft, RaftLeft, RoleManager
 from swarmlab.manager.scheduler import Scheduler
-from swarmlab.node.ports import Ports, effect_port
+from swarmlab.node.ports import MembershipPorts, Ports, effect_port
 from swarmlab.plugin import Host
+from swarmlab.raft import RaftId
 from swarmlab.store import EMPTY, Committed, Led, Outcome, Proposer, Snapshot, Store
 
 T = TypeVar("T")
@@ -56,11 +58,19 @@ class ManagerConfig(Value, frozen=True, kw_only=True):
 class Manager:
     """The deciding half of a cluster: everything is driven by messages, timers and requests from outside.
 
-    `proposer` decides how a change becomes final: at once, or after a disk or a quorum has it.
+    `proposer` decides how a change becomes final: at once, or after a disk or a quorum has it. `membership` is its raft
+    group, where it has one: without it no node becomes a manager, and none ceases to be one.
     """
 
     def __init__(
-        self, config: ManagerConfig, host: Host, ports: Ports, proposer: Proposer, snapshot: Snapshot = EMPTY
+        self,
+        config: ManagerConfig,
+        host: Host,
+        ports: Ports,
+        proposer: Proposer,
+        snapshot: Snapshot = EMPTY,
+        *,
+        membership: MembershipPorts | None = None,
     ) -> None:
         def rng(name: str) -> random.Random:
             # A manager that starts again must not give the ids of its last life anew.
@@ -80,6 +90,8 @@ class Manager:
             Rebalancer(host, rng("rebalancer"), settle=config.settle),
             Dispatcher(rng("dispatcher"), manager_id=config.manager_id),
         ]
+        if membership is not None:
+            components.append(RoleManager(membership.managers))
         timers = ports.timers(self._fire)
 
         def propose(source: str, effect: Propose) -> None:
@@ -96,6 +108,7 @@ class Manager:
             components,
             dict(
                 [
+                    *([] if membership is None else [effect_port(LeaveRaft, self._leaver(membership))]),
                     effect_port(Propose, propose),
                     effect_port(SetTimer, lambda source, effect: timers.set(source, effect.name, effect.at)),
                     effect_port(CancelTimer, lambda source, effect: timers.cancel(source, effect.name)),
@@ -157,6 +170,16 @@ class Manager:
         if self.store.view.task(task_id) is None:
             raise NotFound(f"task {task_id} not found")
         return self._scheduler.explain(task_id, self.store.view, self._clock())
+
+    def _leaver(self, membership: MembershipPorts) -> Callable[[str, LeaveRaft], None]:
+        def leave(source: str, effect: LeaveRaft) -> None:
+            def done(error: Exception | None) -> None:
+                if self._leads:
+                    self.assembly.post(source, RaftLeft(effect.node_id, error))
+
+            membership.leave(RaftId(effect.raft_id), done)
+
+        return leave
 
     def _fire(self, component: str, timer: str) -> None:
         if self._leads:

@@ -3,8 +3,9 @@
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple, Protocol, TypeVar
 
-from swarmlab.api import Changes, Instant
+from swarmlab.api import Changes, Instant, ManagerStatus, NodeId
 from swarmlab.component import Effect
+from swarmlab.raft import RaftId
 from swarmlab.store import Snapshot
 
 
@@ -34,6 +35,15 @@ class Ports(NamedTuple):
     record: Callable[[str, str, Mapping[str, Any]], None]
     #: Hears (component, changes, committed view) before a part of a manager proposes them.
     proposing: Callable[[str, Changes, Snapshot], None] = _unheard
+
+
+class MembershipPorts(NamedTuple):
+    """The raft group of a manager that is not alone."""
+
+    #: The members by their nodes, as they are now.
+    managers: Callable[[], Mapping[NodeId, ManagerStatus]]
+    #: (raft id, what to call with None or why it failed): removes a member.
+    leave: Callable[[RaftId, Callable[[Exception | None], None]], None]
 
 
 E = TypeVar("E", bound=Effect)
