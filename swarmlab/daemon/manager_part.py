@@ -45,6 +45,7 @@ from swarmlab.node import (
     AuthorityPorts,
     Manager,
     ManagerConfig,
+    MembershipPorts,
     Neighbours,
     Ports,
     Recovered,
@@ -238,6 +239,7 @@ class ManagerPart:
                 make_root=lambda wish, post: self._soon(post, root_made(wish)),
                 entropy=random.SystemRandom(),
             ),
+            membership=MembershipPorts(replica.managers, replica.leave),
             neighbours=Neighbours(group.peers, board.address_of),
         )
         stack.callback(lambda: timers[0].close())

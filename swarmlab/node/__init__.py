@@ -12,7 +12,7 @@ from swarmlab.node.consensus import RaftDisk, RaftWire, Write
 from swarmlab.node.image import Image, Recovered, alone, assembled, founding, joining
 from swarmlab.node.manager import Manager, ManagerConfig
 from swarmlab.node.members import RaftMember, Roster
-from swarmlab.node.ports import AuthorityPorts, Neighbours, Ports, Timers
+from swarmlab.node.ports import AuthorityPorts, MembershipPorts, Neighbours, Ports, Timers
 from swarmlab.node.replica import Replica
 from swarmlab.node.status import Joined, ReplicaConfig, Status
 from swarmlab.node.worker import Worker, WorkerConfig, WorkerPorts
@@ -24,6 +24,7 @@ __all__ = [
     "Joined",
     "Manager",
     "ManagerConfig",
+    "MembershipPorts",
     "Neighbours",
     "Ports",
     "RaftDisk",

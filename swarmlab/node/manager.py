@@ -46,9 +46,11 @@ from swarmlab.manager.orchestrator import (
 )
 from swarmlab.manager.rebalancer import Rebalancer
 from swarmlab.manager.resourceapi import ResourceAllocator
+from swarmlab.manager.rolemanager import LeaveRaft, RaftLeft, RoleManager
 from swarmlab.manager.scheduler import Scheduler
-from swarmlab.node.ports import ALONE, AuthorityPorts, Neighbours, Ports, effect_port
+from swarmlab.node.ports import ALONE, AuthorityPorts, MembershipPorts, Neighbours, Ports, effect_port
 from swarmlab.plugin import Host
+from swarmlab.raft import RaftId
 from swarmlab.store import EMPTY, Committed, Led, Outcome, Proposer, Snapshot, Store
 
 T = TypeVar("T")
@@ -74,7 +76,8 @@ class Manager:
     """The deciding half of a cluster: everything is driven by messages, timers and requests from outside.
 
     `proposer` decides how a change becomes final: at once, or after a disk or a quorum has it. With `authority`, it
-    issues certificates, and draws what must not be foretold from its entropy. `neighbours` are the machines around it.
+    issues certificates, and draws what must not be foretold from its entropy. `membership` is its raft group, where it
+    has one: without it no node becomes a manager, and none ceases to be one. `neighbours` are the machines around it.
     """
 
     def __init__(
@@ -86,6 +89,7 @@ class Manager:
         snapshot: Snapshot = EMPTY,
         *,
         authority: AuthorityPorts | None = None,
+        membership: MembershipPorts | None = None,
         neighbours: Neighbours = ALONE,
     ) -> None:
         def rng(name: str) -> random.Random:
@@ -117,6 +121,8 @@ class Manager:
         ]
         if authority is not None:
             components.append(CertificateAuthority(authority.entropy))
+        if membership is not None:
+            components.append(RoleManager(membership.managers))
         #: {class of message: the component that takes it}; a component names those that it takes.
         self._takers: dict[type[Any], str] = {
             kind: component.name for component in components for kind in getattr(component, "takes", ())
@@ -138,6 +144,7 @@ class Manager:
             dict(
                 [
                     *([] if authority is None else self._authority_ports(authority)),
+                    *([] if membership is None else [effect_port(LeaveRaft, self._leaver(membership))]),
                     effect_port(Propose, propose),
                     effect_port(SetTimer, lambda source, effect: timers.set(source, effect.name, effect.at)),
                     effect_port(CancelTimer, lambda source, effect: timers.cancel(source, effect.name)),
@@ -217,6 +224,16 @@ class Manager:
             effect_port(Sign, lambda _, effect: authority.sign(effect, answer)),
             effect_port(MakeRoot, lambda _, effect: authority.make_root(effect, answer)),
         ]
+
+    def _leaver(self, membership: MembershipPorts) -> Callable[[str, LeaveRaft], None]:
+        def leave(source: str, effect: LeaveRaft) -> None:
+            def done(error: Exception | None) -> None:
+                if self._leads:
+                    self.assembly.post(source, RaftLeft(effect.node_id, error))
+
+            membership.leave(RaftId(effect.raft_id), done)
+
+        return leave
 
     def _fire(self, component: str, timer: str) -> None:
         if self._leads:

@@ -4,9 +4,10 @@ import random
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol, TypeVar
 
-from swarmlab.api import Changes, Instant, NodeId, WeightedPeer
+from swarmlab.api import Changes, Instant, ManagerStatus, NodeId, WeightedPeer
 from swarmlab.ca import MakeRoot, RootMade, Sign, Signed
 from swarmlab.component import Effect
+from swarmlab.raft import RaftId
 from swarmlab.store import Snapshot
 
 
@@ -63,6 +64,16 @@ class Neighbours(NamedTuple):
 
 #: Of a manager whose workers find it without an address.
 ALONE = Neighbours(lambda: ())
+
+
+class MembershipPorts(NamedTuple):
+    """The raft group of a manager that is not alone."""
+
+    #: The members by their nodes, as they are now.
+    managers: Callable[[], Mapping[NodeId, ManagerStatus]]
+    #: (raft id, what to call with None or why it failed): removes a member.
+    leave: Callable[[RaftId, Callable[[Exception | None], None]], None]
+
 
 E = TypeVar("E", bound=Effect)
 
