@@ -140,6 +140,14 @@ class Daemon:
     async def __aexit__(self, *failure: object) -> None:
         await self._stack.aclose()
 
+    async def kill(self) -> None:
+        """End as a loss of power does: nothing is handed over or said any more, and tasks are gone.
+
+        The context is left after that.
+        """
+        if self.member is not None:
+            await self.member.kill()
+
     # What it is asked
 
     async def init(self, request: SwarmInitRequest) -> SwarmInitResponse:

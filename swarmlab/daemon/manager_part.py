@@ -136,6 +136,12 @@ class ManagerPart:
     async def __aexit__(self, *failure: object) -> None:
         await self._stack.aclose()
 
+    async def kill(self) -> None:
+        """Say nothing more to anybody, as after a loss of power; the context is left after that."""
+        self.replica.close()
+        if self._front is not None:
+            await self._front.__aexit__()
+
     async def until(self, holds: Callable[[Status], bool]) -> None:
         """Wait for a state of its part in consensus."""
         while not holds(self.replica.status()):

@@ -149,6 +149,8 @@ class Member:
 
     async def kill(self) -> None:
         """End as a loss of power does: nothing more is said, and the tasks are gone."""
+        if self.manager is not None:
+            await self.manager.kill()
         if self._worker is not None:
             await self._worker.kill()
 

@@ -12,6 +12,7 @@ from swarmlab.api import (
     DaemonState,
     Node,
     NodeRole,
+    Reachability,
     ReplicatedService,
     RestartCondition,
     RestartPolicy,
@@ -19,9 +20,11 @@ from swarmlab.api import (
     SwarmInitRequest,
     SwarmJoinRequest,
     TaskSpec,
+    TaskState,
     seconds,
 )
 from swarmlab.daemon import Daemon, DaemonConfig
+from swarmlab.daemon.manager_part import ManagerPart
 from swarmlab.edges.grpc import Client
 from swarmlab.store import Snapshot
 
@@ -73,6 +76,11 @@ class Swarm:
         del self.processes[name]
         await self._stacks.pop(name).aclose()
 
+    async def kill(self, name: str) -> None:
+        """End the process as a loss of power does."""
+        await self.processes[name].kill()
+        await self.stop(name)
+
     async def init(self, name: str = "m1", request: SwarmInitRequest | None = None) -> Daemon:
         """A new swarm of that node."""
         process = await self.start(name)
@@ -97,10 +105,7 @@ class Swarm:
 
     def view(self, name: str = "m1") -> Snapshot:
         """The state as that manager knows it."""
-        member = self.processes[name].member
-        assert member is not None
-        assert member.manager is not None
-        return member.manager.manager.view
+        return self.manager(name).manager.view
 
     def node(self, name: str, *, at: str = "m1") -> Node:
         """That node's object, as the manager `at` knows it."""
@@ -109,13 +114,47 @@ class Swarm:
         assert node is not None
         return node
 
+    def manager(self, name: str) -> ManagerPart:
+        """The manager of that node."""
+        member = self.processes[name].member
+        assert member is not None
+        assert member.manager is not None
+        return member.manager
+
+    def is_manager(self, name: str) -> bool:
+        """Whether that process runs a manager."""
+        member = self.processes[name].member
+        return member is not None and member.manager is not None
+
+    def voters(self, at: str) -> int:
+        """How many members of the group the manager `at` knows to answer."""
+        return sum(
+            status.reachability is Reachability.REACHABLE for status in self.manager(at).replica.managers().values()
+        )
+
+    def events(self, name: str) -> list[str]:
+        """The names of what that process recorded."""
+        return [event.name for event in self.processes[name].story.since()]
+
+    def running(self, at: str) -> dict[str, str]:
+        """{task that runs: id of its node}, as the manager `at` knows it."""
+        return {task.id: task.node_id for task in self.view(at).tasks() if task.status.state is TaskState.RUNNING}
+
+    async def three(self) -> None:
+        """Managers m1, m2, m3, of which m1 leads, and a worker w1."""
+        await self.init("m1")
+        for name in ("m2", "m3"):
+            await self.join(name, NodeRole.MANAGER)
+        await self.join("w1")
+        await self.until(lambda: self.voters("m1") == 3, "three managers answer")
+
     @property
     def leader(self) -> str:
         """The name of the process that leads; empty while none does."""
         for name, process in self.processes.items():
-            if process.member is not None and process.member.manager is not None:
-                if process.member.manager.replica.leads:
-                    return name
+            manager = process.member.manager if process.member is not None else None
+            if manager is not None and manager.replica.leads:
+                return name
         return ""
 
     @asynccontextmanager
