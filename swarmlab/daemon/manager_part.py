@@ -106,6 +106,7 @@ class ManagerPart:
         self._stack = AsyncExitStack()
         self._replica: Replica | None = None
         self._manager: Manager | None = None
+        self._plane: Plane | None = None
         self._front: TlsFront | None = None
         self._forwarder: Forwarder | None = None
         self._transport: RaftTransport | None = None
@@ -120,6 +121,12 @@ class ManagerPart:
         """The deciding half."""
         assert self._manager is not None, "the manager was not started"
         return self._manager
+
+    @property
+    def plane(self) -> Plane:
+        """The manager as requests see it."""
+        assert self._plane is not None, "the manager was not started"
+        return self._plane
 
     @property
     def replica(self) -> Replica:
@@ -187,7 +194,7 @@ class ManagerPart:
         inside = self._inside(stack)
         front = self._front = TlsFront(place.listen.host, place.listen.port, inside, place.security.server_context)
         forwarder = self._forwarder = Forwarder(lead, place.security.channel, lambda: place.advertise.text)
-        plane = Plane(manager, replica)
+        plane = self._plane = Plane(manager, replica)
         services = Services(
             board=board,
             control_plane=plane,
@@ -196,7 +203,7 @@ class ManagerPart:
             group=group,
             parts={"": lambda: True, "Raft": self._takes_part},
             attempts=Attempts(time.monotonic),
-            more=(transport.handler(),),
+            more=(_Ended(transport.handler(), streams),),
         )
         await stack.enter_async_context(front)
         server = ClusterServer(inside, services, Gate(front.peer, belonging, forwarder))
@@ -366,6 +373,30 @@ def opened_log(state: StateDirectory, unlock_key: bytes | None) -> Iterator[Reco
         yield log.recovered
     finally:
         log.close()
+
+
+class _Ended(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpc has no types
+    """The handler of the other managers' streams, which end when this manager stops, instead of holding it up."""
+
+    def __init__(self, inner: grpc.GenericRpcHandler, streams: Streams) -> None:
+        self._inner = inner
+        self._streams = streams
+
+    def service(self, details: grpc.HandlerCallDetails) -> grpc.RpcMethodHandler | None:
+        found = self._inner.service(details)
+        if found is None:
+            return None
+        kind = "stream_stream" if found.response_streaming else "stream_unary"
+        carry = getattr(found, kind)
+
+        async def carried(requests: Any, context: Any) -> Any:
+            task = self._streams.begin()
+            try:
+                return await carry(requests, context)
+            finally:
+                self._streams.end(task)
+
+        return getattr(grpc, f"{kind}_rpc_method_handler")(carried)
 
 
 def _local_handlers(services: Services, gate: Gate, streams: Streams) -> Sequence[grpc.GenericRpcHandler]:

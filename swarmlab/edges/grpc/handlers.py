@@ -1,6 +1,7 @@
 """From methods on messages to gRPC handlers: parsing, errors, and the stop of streams."""
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import aclosing
 from typing import Any
@@ -13,6 +14,8 @@ from google.protobuf.message_factory import GetMessageClass
 from swarmlab.api import InvalidSpec, StateError
 from swarmlab.edges.grpc.errors import status_of
 from swarmlab.edges.grpc.mending import with_texts_mended
+
+_log = logging.getLogger(__name__)
 
 #: From a request message to a response message, or to many; their classes are generated and have no static types.
 Unary = Callable[[Any], Awaitable[Any]]
@@ -173,4 +176,8 @@ async def abort(context: Context, error: Exception) -> None:
     if isinstance(error, grpc.aio.AbortError):
         raise error
     code, message, metadata = status_of(error)
-    await context.abort(code, message, metadata)
+    try:
+        await context.abort(code, message, metadata)
+    except grpc.aio.InternalError:
+        # The connection is gone, and nobody is there to be told.
+        _log.debug("call_ended_unheard error=%s", message)
