@@ -180,6 +180,11 @@ class Replica:
         """All members, sorted by raft id."""
         return self._group.roster.members
 
+    @property
+    def voters(self) -> tuple[RaftId, ...]:
+        """The members that have a vote, by the newest change that this one knows, committed or not."""
+        return self._raft.members.voters
+
     def managers(self) -> Mapping[NodeId, ManagerStatus]:
         """{node: its place in the group}, as this member sees it; only a leader knows who answers."""
         return self._group.statuses(self._raft.leader, self._ticks)

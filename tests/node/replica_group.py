@@ -101,7 +101,7 @@ class Group:
             self.join(f"m{number}")
             self.run(2)
         if size > 1:
-            assert len(self.leader.replica._raft.members.voters) == size, self.leader.replica.status()
+            assert len(self.leader.replica.voters) == size, self.leader.replica.status()
 
     def join(self, name: str) -> Seat:
         """Have the leader admit that node, and start it."""
