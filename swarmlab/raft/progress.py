@@ -87,7 +87,8 @@ class Replication:
         self.next = following
         self.is_paused = self.is_due = False
         self.snapshot_index = 0
-        self.told_commit = 0
+        if state != ReplicationState.REPLICATE:
+            self.told_commit = 0
         self._inflight.clear()
         self._inflight_bytes = 0
 
@@ -137,12 +138,12 @@ class Replication:
             self.is_paused = False
 
     def beat(self, last: int) -> None:
-        """It answered a heartbeat: what waits for an answer may try again."""
+        """It answered a heartbeat: what waits for an answer may try again.
+
+        With a full window that is a message without entries: its answer empties the window, or shows what was lost.
+        """
         self.is_paused = False
         self.is_due = self.match < last
-        if self.is_due and self._inflight:
-            # The answers may be lost, and with a full window nothing would ever go out again.
-            self._inflight_bytes -= self._inflight.popleft()[1]
 
     def view(self, election_ticks: int) -> Progress:
         """For whoever asks."""

@@ -343,8 +343,7 @@ class Raft:
                 self._arrived = None
         if ready.committed:
             log.applied = max(log.applied, ready.committed[-1].index)
-        if ready.entries:
-            log.stored(ready.entries[-1])
+        log.stored(ready.entries)
         if ready.hard_state is not None:
             self._durable = ready.hard_state
         if self._leadership is not None:

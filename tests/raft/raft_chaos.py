@@ -5,6 +5,7 @@ from collections.abc import Callable
 
 from raft_checkers import Safety
 from raft_cluster import Cluster, Member
+from raft_story import Story
 
 from swarmlab.api import AlreadyExists, NotFound, NotLeader, Precondition, ProposalDropped
 from swarmlab.raft import (
@@ -29,8 +30,10 @@ class Chaos:
     def __init__(self, seed: int, trace: Callable[[str], None] | None = None) -> None:
         self._rng = rng = random.Random(seed)
         self._trace = trace
-        self.cluster = Cluster(seed, trace)
+        self.cluster = Cluster(seed)
         self.safety = Safety(self.cluster.members)
+        if trace:
+            self.cluster.watch(Story(trace))
         self.cluster.watch(self.safety)
         self._settings = {
             "election_ticks": rng.choice([3, 5, 10]),
@@ -58,6 +61,7 @@ class Chaos:
             self._duplicate: rng.choice([0, 1, 8]),
             self._slow: rng.choice([0, 1, 3]),
             self._crash: rng.choice([0, 1, 3]),
+            self._bounce: rng.choice([0, 1, 4]),
             self._restart: rng.choice([2, 6]),
             self._partition: rng.choice([0, 1, 3]),
             self._heal: rng.choice([1, 3]),
@@ -65,7 +69,8 @@ class Chaos:
             self._compact: rng.choice([0, 4, 12]),
             self._read: rng.choice([0, 5, 15]),
             self._transfer: rng.choice([0, 0.3, 1]),
-            self._campaign: rng.choice([0, 0.3, 1]),
+            self._campaign: rng.choice([0, 0.5, 4]),
+            self._rivals: rng.choice([0, 1, 4]),
             self._unreachable: rng.choice([0, 0.5]),
         }
         weights = {**common, **rare}
@@ -159,6 +164,13 @@ class Chaos:
         member = leader if leader is not None and self._rng.random() < 0.5 else self._member()
         self.cluster.crash(member, keep=self._rng.random() < 0.5)
 
+    def _bounce(self) -> None:
+        """One that is back before anybody noticed."""
+        member = self._member()
+        self.cluster.crash(member, keep=self._rng.random() < 0.5)
+        self._reads[member.raft_id] = 0
+        self.cluster.restart(member)
+
     def _restart(self) -> None:
         for member in self.cluster.members.values():
             if member.raft is None:
@@ -201,7 +213,9 @@ class Chaos:
         self.cluster.compact(self._member())
 
     def _read(self) -> None:
-        self._ask(self._member())
+        leaders = self.cluster.leaders()
+        # An old leader that does not know it is the one to give a wrong answer.
+        self._ask(leaders[0] if leaders and self._rng.random() < 0.4 else self._member())
 
     def _ask(self, member: Member) -> bytes | None:
         if member.raft is None:
@@ -229,6 +243,14 @@ class Chaos:
         if member.raft is not None:
             member.raft.campaign()
             self.cluster.settle(member)
+
+    def _rivals(self) -> None:
+        """Two ask for votes in the same moment, and one who gave its vote restarts."""
+        self._campaign()
+        self._campaign()
+        for _ in range(self._rng.randrange(6)):
+            self._deliver()
+        self._bounce()
 
     def _unreachable(self) -> None:
         member = self._leader()

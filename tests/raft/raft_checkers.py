@@ -6,7 +6,7 @@ the machines they read role, term and commit index alone.
 
 from collections.abc import Sequence
 
-from raft_cluster import Member, State
+from raft_cluster import Member, State, Watcher
 
 from swarmlab.raft import EntryKind, LogEntry, RaftId, Ready, Role, SnapshotMeta
 
@@ -26,7 +26,7 @@ class Copy:
         return self.terms[index - self.base]
 
 
-class Safety:
+class Safety(Watcher):
     """Watches a cluster."""
 
     def __init__(self, members: dict[RaftId, Member]) -> None:
@@ -89,8 +89,8 @@ class Safety:
         else:
             terms = {entries[-1].term}
         best = max(
-            sum(self._members[voter].disk.has(commit, term) for voter in voters if voter in self._members)
-            for term in terms
+            (sum(self._members[voter].disk.has(commit, term) for voter in voters) for term in terms),
+            default=0,
         )
         assert best > len(voters) // 2, (
             f"durability: member {member.raft_id} committed {commit} with {best} of voters {list(voters)}"

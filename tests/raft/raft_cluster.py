@@ -1,9 +1,9 @@
 """Members of one log with disks that can be slow or lose the last write, and a wire that can do anything but lie."""
 
 import random
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 from swarmlab.raft import (
     ChangeKind,
@@ -79,28 +79,41 @@ class Flight(NamedTuple):
     state: State | None
 
 
-class Watcher(Protocol):
-    """Sees what happens; raises when it must not."""
+class Watcher:
+    """Sees what happens; raises when it must not. Each method says nothing unless it is overridden."""
 
-    def started(self, member: Member) -> None: ...
-    def acted(self, member: Member) -> None: ...
-    def asked(self, member: Member, ready: Ready) -> None: ...
-    def applied(self, member: Member, entry: LogEntry) -> None: ...
-    def read_asked(self, member: Member, context: bytes) -> None: ...
-    def restored(self, member: Member, meta: SnapshotMeta, state: State) -> None: ...
+    def started(self, member: Member) -> None:
+        """Its machine is new, from what its disk holds."""
+
+    def acted(self, member: Member) -> None:
+        """Something came to it; before it is asked what it wants."""
+
+    def asked(self, member: Member, ready: Ready) -> None:
+        """It wants that."""
+
+    def sent(self, message: Message) -> None:
+        """That is on its way."""
+
+    def applied(self, member: Member, entry: LogEntry) -> None:
+        """It is told that the entry is committed."""
+
+    def restored(self, member: Member, meta: SnapshotMeta, state: State) -> None:
+        """A snapshot took the place of its state."""
+
+    def read_asked(self, member: Member, context: bytes) -> None:
+        """Somebody wants to read from it."""
 
 
 class Cluster:
     """All members and what is on its way between them. Nothing happens by itself."""
 
-    def __init__(self, seed: int = 0, trace: Callable[[str], None] | None = None) -> None:
+    def __init__(self, seed: int = 0) -> None:
         self.members: dict[RaftId, Member] = {}
         self.wire: list[Flight] = []
         #: Pairs whose messages are lost, from and to.
         self.cut: set[tuple[RaftId, RaftId]] = set()
         self._watchers: list[Watcher] = []
         self._seed = seed
-        self._trace = trace
 
     def watch(self, watcher: Watcher) -> None:
         """Let it see what happens from now on."""
@@ -188,9 +201,6 @@ class Cluster:
             member.applied = entry.index
             if entry.kind == EntryKind.NORMAL and entry.data:
                 member.state.append((entry.index, entry.data))
-        if self._trace:
-            for line in _told(member.raft_id, ready):
-                self._trace(line)
         member.out = None
         raft.advance(ready)
         for watcher in self._watchers:
@@ -234,6 +244,8 @@ class Cluster:
                 meta = message.snapshot
                 assert meta == member.disk.snapshot, f"member {member.raft_id} sends {meta}, has {member.disk.snapshot}"
                 state = member.disk.state
+            for watcher in self._watchers:
+                watcher.sent(message)
             data = encode_message(message)
             self.wire.append(Flight(member.raft_id, message.to, message.kind, data, state))
 
@@ -274,19 +286,3 @@ class Cluster:
 def is_leading(member: Member) -> bool:
     """Whether it is up and leads, as it sees it."""
     return member.raft is not None and member.raft.role == Role.LEADER
-
-
-def shown_entry(entry: LogEntry) -> str:
-    """An entry in a transcript: index/term and data."""
-    if entry.kind == EntryKind.CONFIG:
-        return f"{entry.index}/{entry.term}:change"
-    return f"{entry.index}/{entry.term}:{entry.data.decode(errors='replace') or '-'}"
-
-
-def _told(raft_id: RaftId, ready: Ready) -> Iterable[str]:
-    if ready.snapshot is not None:
-        yield f"{raft_id} restores snapshot {ready.snapshot.index}/{ready.snapshot.term}"
-    if ready.committed:
-        yield f"{raft_id} applies {' '.join(map(shown_entry, ready.committed))}"
-    for read in ready.reads:
-        yield f"{raft_id} may read {read.context.decode()} at {read.index}"
