@@ -26,7 +26,6 @@ from swarmlab.api import (
     base36,
 )
 from swarmlab.api.defaults import ADDRESS_POOL, CLUSTER_NAME, SUBNET_SIZE, VXLAN_UDP_PORT
-from swarmlab.api.unlock import UNLOCK_KEY_BYTES
 from swarmlab.manager.controlapi.filters import EVERYTHING, narrowed
 from swarmlab.manager.controlapi.nodes import current_blacklist
 from swarmlab.manager.controlapi.stored import stored, stored_at
@@ -36,6 +35,7 @@ from swarmlab.store import Snapshot
 MIN_NODE_CERT_EXPIRY = Duration(HOUR)
 #: Which of the cluster's keys locks the managers' own keys. SwarmKit `ca.ManagerRole`.
 UNLOCK_SUBSYSTEM = "swarm-manager"
+UNLOCK_KEY_BYTES = 32
 #: Characters of the secret at the end of a join token, and the bits that it holds.
 TOKEN_SECRET_LENGTH, TOKEN_SECRET_BITS = 25, 128
 

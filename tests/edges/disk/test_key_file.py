@@ -6,8 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from swarmlab.api import InvalidSpec, Locked, StateError
-from swarmlab.api.unlock import parse_unlock_key, unlock_key_text
+from swarmlab.api import Locked, StateError
 from swarmlab.edges.disk import AesGcm, KeyFile
 
 KEK, OTHER = b"k" * 32, b"o" * 32
@@ -136,18 +135,3 @@ def test_no_key_shows_itself(tmp_path):
     shown = f"{keys!r} {AesGcm({1: key})!r}"
     assert repr(key)[2:-1] not in shown
     assert shown == f"KeyFile({str(Path(tmp_path / 'keys.json'))!r}, keys [1], locked=True) AesGcm(keys [1])"
-
-
-def test_the_text_of_an_unlock_key():
-    text = unlock_key_text(bytes(range(32)))
-    assert text == "SWMKEY-1-AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8"
-    assert parse_unlock_key(f" {text}\n") == bytes(range(32))
-
-
-@pytest.mark.parametrize(
-    "text", ["", "SWMKEY-1-", "SWMKEY-2-AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8", "SWMKEY-1-AA!C"]
-)
-def test_what_is_no_unlock_key_is_not_repeated(text):
-    with pytest.raises(InvalidSpec, match="wanted: SWMKEY-1- and 43 letters of base 64") as error:
-        parse_unlock_key(text)
-    assert not text.removeprefix("SWMKEY-1-") or text not in str(error.value)
