@@ -226,7 +226,7 @@ class Replica:
 
     def tick(self) -> None:
         """One tick has passed."""
-        if self._is_out:
+        if self.is_out:
             return
         self._ticks += 1
         self._notice_wedge()
@@ -246,7 +246,7 @@ class Replica:
         """
         if message.sender in self._group.roster.removed:
             raise NotFound(REMOVED)
-        if self._is_out or message.to != self.member.raft_id:
+        if self.is_out or message.to != self.member.raft_id:
             return
         self._group.hear(message.sender, self._ticks)
         self._raft.step(message)
@@ -265,19 +265,19 @@ class Replica:
 
     def report_unreachable(self, raft_id: RaftId) -> None:
         """A message to that member was lost, as far as the wire knows."""
-        if not self._is_out:
+        if not self.is_out:
             self._raft.report_unreachable(raft_id)
             self._pump()
 
     def report_image(self, raft_id: RaftId, ok: bool) -> None:
         """The image that was sent to that member has arrived, or has not."""
-        if not self._is_out:
+        if not self.is_out:
             self._raft.report_snapshot(raft_id, ok)
             self._pump()
 
     def expelled(self) -> None:
         """Another member says that this one was removed."""
-        if not self._is_out:
+        if not self.is_out:
             self._removed = True
             self._record("expelled", {"raft_id": self.member.raft_id})
             self._end(ProposalUnknown(REMOVED))
@@ -309,7 +309,7 @@ class Replica:
 
         Ends with ProposalDropped when nobody confirms to lead within two election timeouts.
         """
-        if self._is_out:
+        if self.is_out:
             done(None, self._not_leader())
             return
         self._ask(self._reads.ask(done, self._ticks))
@@ -383,16 +383,17 @@ class Replica:
     # The loop
 
     @property
-    def _is_out(self) -> bool:
+    def is_out(self) -> bool:
+        """Whether it takes part no more, or not yet."""
         return self._closed or self._removed or self._failure is not None or self._store is None
 
     def _pump(self) -> None:
         """Do what consensus wants done, until it waits for the disk or for the world."""
-        if self._pumping or self._is_out:
+        if self._pumping or self.is_out:
             return
         self._pumping = True
         try:
-            while not self._is_out:
+            while not self.is_out:
                 self._watch_leadership()
                 if self._writing is not None:
                     if not self._written:
@@ -425,7 +426,7 @@ class Replica:
         self._apply(early)
 
     def _durable(self, error: Exception | None) -> None:
-        if self._is_out:
+        if self.is_out:
             return
         if error is not None:
             self._fail(error)
@@ -473,7 +474,7 @@ class Replica:
 
     def _apply(self, entries: tuple[LogEntry, ...]) -> None:
         for entry in entries:
-            if self._is_out:
+            if self.is_out:
                 return
             assert entry.index == self._applied + 1, f"entry {entry.index} cannot be applied after {self._applied}"
             self._applied, self._applied_term = entry.index, entry.term
@@ -524,7 +525,7 @@ class Replica:
         self._disk.save(image, partial(self._saved_image, image))
 
     def _saved_image(self, image: Image, error: Exception | None) -> None:
-        if self._is_out:
+        if self.is_out:
             return
         self._saving = False
         if error is not None:

@@ -1,10 +1,11 @@
 """gRPC: the control service and the laboratory's own on a local socket, the cluster's services on the public port.
 
 Duty: bytes to requests, requests to the control plane and to the parts of a manager, errors to status codes and back;
-who may call what, and on to the leader with what is his; a worker's line to the managers.
+who may call what, and on to the leader with what is his; the wire between managers, and a worker's line to them.
 Takes: a `ControlPlane`, a `LogSource`, a `Lab`; the messages of a manager's parts and of an agent; who is at the other
 end of a connection.
-Gives: `ControlServer`, `ClusterServer`, `Switchboard`, `Gate`, `Forwarder`, `Client`, `WorkerLink`, `TaskLogs`.
+Gives: `ControlServer`, `ClusterServer`, `Switchboard`, `Gate`, `Forwarder`, `RaftTransport`, `Client`, `WorkerLink`,
+`TaskLogs`.
 Never: decides anything but who may call; keeps nothing between two calls but whose session is the newest.
 
 The names are imported when they are asked for: who only wants a client should not wait for the server's imports.
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from swarmlab.edges.grpc.forwarding import Forwarder
     from swarmlab.edges.grpc.gate import Gate
     from swarmlab.edges.grpc.ports import ControlPlane, Lab, LogSource
+    from swarmlab.edges.grpc.raft_transport import RaftTransport
     from swarmlab.edges.grpc.server import ControlServer
     from swarmlab.edges.grpc.switchboard import Switchboard
     from swarmlab.edges.grpc.task_logs import TaskLogs
@@ -32,6 +34,7 @@ _HOMES = {
     "Gate": "gate",
     "Lab": "ports",
     "LogSource": "ports",
+    "RaftTransport": "raft_transport",
     "Switchboard": "switchboard",
     "TaskLogs": "task_logs",
     "WorkerLink": "worker_link",
@@ -46,6 +49,7 @@ __all__ = [
     "Gate",
     "Lab",
     "LogSource",
+    "RaftTransport",
     "Switchboard",
     "TaskLogs",
     "WorkerLink",
