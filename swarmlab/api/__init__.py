@@ -1,6 +1,7 @@
 """The words: specs, objects, states, changes, errors, moments, ids.
 
-Duty: the vocabulary that every room speaks; `proto/` is the wire contract and `wire.py` (imported apart) its codec.
+Duty: the vocabulary that every room speaks; `proto/` is the wire contract and `wire.py` its codec; `trust.py` reads
+certificates. These two need libraries and are imported apart.
 Takes: nothing.
 Gives: frozen values, enums with SwarmKit's numbers, one error tree.
 Never: does anything. Standard library and msgspec only.

@@ -11,6 +11,7 @@ from swarmlab.ca.authority import CertificateAuthority
 from swarmlab.ca.identity import ANONYMOUS, Identity, Peer
 from swarmlab.ca.issue import BACKDATE, trusted_roots
 from swarmlab.ca.messages import Asked, MakeRoot, RootMade, Sign, Signed
+from swarmlab.ca.renewal import NodeTold, Renew, Renewal, RenewalFailed, Renewed
 
 __all__ = [
     "ANONYMOUS",
@@ -19,7 +20,12 @@ __all__ = [
     "CertificateAuthority",
     "Identity",
     "MakeRoot",
+    "NodeTold",
     "Peer",
+    "Renew",
+    "Renewal",
+    "RenewalFailed",
+    "Renewed",
     "RootMade",
     "Sign",
     "Signed",

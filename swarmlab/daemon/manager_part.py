@@ -33,8 +33,9 @@ from swarmlab.edges.grpc import authority, control, health, lab, logs, watch
 from swarmlab.edges.grpc.attempts import Attempts
 from swarmlab.edges.grpc.cluster_server import ClusterServer, Services
 from swarmlab.edges.grpc.forwarding import Forwarder
-from swarmlab.edges.grpc.gate import Gate, local_peer
+from swarmlab.edges.grpc.gate import Gate, calling_node, local_peer
 from swarmlab.edges.grpc.handlers import Streams, service_handler
+from swarmlab.edges.grpc.raft_transport import RaftTransport
 from swarmlab.edges.grpc.switchboard import Switchboard
 from swarmlab.edges.tls.front import TlsFront
 from swarmlab.edges.tls.security import Security
@@ -106,6 +107,7 @@ class ManagerPart:
         self._manager: Manager | None = None
         self._front: TlsFront | None = None
         self._forwarder: Forwarder | None = None
+        self._transport: RaftTransport | None = None
         self._keys: KeyFile | None = None
         self._log: RaftLog | None = None
         self._status: Status | None = None
@@ -143,6 +145,8 @@ class ManagerPart:
         """The node has another certificate: connections that this manager made take it."""
         if self._forwarder is not None:
             self._forwarder.renew()
+        if self._transport is not None:
+            self._transport.renew()
 
     # The start
 
@@ -156,7 +160,8 @@ class ManagerPart:
             lambda sender, message, call: self.manager.receive(sender, message, call),
             lambda peer: self.manager.disconnected(peer),
         )
-        transport = _Nobody()
+        transport = await stack.enter_async_context(RaftTransport(place.security.channel, calling_node))
+        self._transport = transport
         config = place.config
         replica = self._replica = Replica(
             ReplicaConfig(election_ticks=config.election_ticks, heartbeat_ticks=config.heartbeat_ticks),
@@ -166,6 +171,7 @@ class ManagerPart:
             transport,
             lambda event, fields: around.record("raft", event, fields),
         )
+        transport.attach(replica)
         stack.callback(replica.close)
         group = ManagersGroup(replica)
         manager = self._manager = self._made_manager(stack, replica, board, group)
@@ -183,6 +189,7 @@ class ManagerPart:
             group=group,
             parts={"": lambda: True, "Raft": self._takes_part},
             attempts=Attempts(time.monotonic),
+            more=(transport.handler(),),
         )
         await stack.enter_async_context(front)
         server = ClusterServer(inside, services, Gate(front.peer, belonging, forwarder))
@@ -351,14 +358,6 @@ def opened_log(state: StateDirectory, unlock_key: bytes | None) -> Iterator[Reco
         yield log.recovered
     finally:
         log.close()
-
-
-class _Nobody:
-    def send(self, message: Any) -> None: ...
-
-    def send_image(self, message: Any, image: Any) -> None: ...
-
-    def know(self, roster: Any) -> None: ...
 
 
 def _local_handlers(services: Services, gate: Gate, streams: Streams) -> Sequence[grpc.GenericRpcHandler]:

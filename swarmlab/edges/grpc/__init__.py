@@ -1,11 +1,11 @@
 """gRPC: the control service and the laboratory's own on a local socket, the cluster's services on the public port.
 
 Duty: bytes to requests, requests to the control plane and to the parts of a manager, errors to status codes and back;
-who may call what, and on to the leader with what is his; the wire between managers, and a worker's line to them.
+who may call what, and on to the leader with what is his; a worker's line to the managers; the wire of consensus.
 Takes: a `ControlPlane`, a `LogSource`, a `Lab`; the messages of a manager's parts and of an agent; who is at the other
 end of a connection.
-Gives: `ControlServer`, `ClusterServer`, `Switchboard`, `Gate`, `Forwarder`, `RaftTransport`, `Client`, `WorkerLink`,
-`TaskLogs`.
+Gives: `ControlServer`, `ClusterServer`, `Switchboard`, `Gate`, `Forwarder`, `Client`, `WorkerLink`, `TaskLogs`,
+`RaftTransport`.
 Never: decides anything but who may call; keeps nothing between two calls but whose session is the newest.
 
 The names are imported when they are asked for: who only wants a client should not wait for the server's imports.

@@ -199,7 +199,7 @@ class Connection(asyncio.Protocol):
 
     def _decrypt(self) -> None:
         assert self._inner is not None
-        pieces = []
+        pieces, over = [], False
         try:
             while piece := self._tls.read(READ_BYTES):
                 pieces.append(piece)
@@ -209,11 +209,12 @@ class Connection(asyncio.Protocol):
             self.close(f"broken: {error.reason or error}")
             return
         else:
-            self.close("")
+            over = True
         if pieces:
             self._inner.write(pieces[0] if len(pieces) == 1 else b"".join(pieces))
-        if self._outgoing.pending:
-            self._flush()
+        self._flush()
+        if over:
+            self.close("")
 
     # The end
 

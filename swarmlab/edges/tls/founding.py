@@ -7,7 +7,7 @@ from swarmlab.api.defaults import NODE_CERT_EXPIRY
 from swarmlab.api.trust import check_signing_root
 from swarmlab.ca import BACKDATE, Identity
 from swarmlab.edges.tls.credentials import Credentials
-from swarmlab.edges.tls.x509 import issue, make_request, make_root
+from swarmlab.edges.tls.x509 import issue, make_request, make_root, normalized
 from swarmlab.node import Founding
 
 
@@ -30,6 +30,7 @@ def found(
         root = make_root(now)
     else:
         check_signing_root(root.ca_cert, root.ca_key, now)
+        root = normalized(root)
     csr, key = make_request()
     identity = Identity(NodeId(new_id(entropy)), ClusterId(new_id(entropy)), NodeRole.MANAGER)
     certificate = issue(

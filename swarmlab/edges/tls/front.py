@@ -18,8 +18,6 @@ from swarmlab.edges.tls.connection import Connection, Inner
 
 #: Connections that the kernel holds while they wait to be taken.
 BACKLOG = 512
-#: Between two looks for connections on which nothing moves.
-SWEEP_SECONDS = 10.0
 #: Until the server inside is asked again, whose queue of connections was full.
 RETRY_SECONDS = 0.01
 
@@ -31,14 +29,17 @@ class FrontLimits(NamedTuple):
     connections: int = 10_000
     #: At once, from one address; many nodes may share one.
     per_address: int = 2_000
-    #: At once, in the handshake.
+    #: At once, in the handshake; and of those, from one address, so that one that says nothing locks out nobody else.
     handshakes: int = 512
+    handshakes_per_address: int = 256
     #: At once, without a certificate: those who join, and who knows who.
     anonymous: int = 1_000
     handshake_seconds: float = 10.0
     #: Without a byte in either direction. The server inside ends idle connections earlier, and without losing a call.
     idle_seconds: float = 3_600.0
     anonymous_idle_seconds: float = 120.0
+    #: Between two looks for idle connections.
+    sweep_seconds: float = 10.0
 
 
 class TlsFront:
@@ -87,7 +88,8 @@ class TlsFront:
         self._connections: dict[Connection, str] = {}
         self._by_address: Counter[str] = Counter()
         self._by_node: dict[NodeId, set[Connection]] = {}
-        self._handshakes = 0
+        #: {address: its connections in the handshake}
+        self._handshakes: Counter[str] = Counter()
         self._anonymous = 0
         self._paths = 0
         #: Set when the last connection goes.
@@ -102,7 +104,7 @@ class TlsFront:
         except BaseException:
             self._stack.close()
             raise
-        self._sweep = loop.call_later(SWEEP_SECONDS, self._look_for_idle)
+        self._sweep = loop.call_later(self._limits.sweep_seconds, self._look_for_idle)
         return self
 
     async def __aexit__(self, *failure: object) -> None:
@@ -166,19 +168,21 @@ class TlsFront:
             return f"there are {limits.connections} connections, as many as are allowed"
         if self._by_address[connection.address] >= limits.per_address:
             return f"this address has {limits.per_address} connections, as many as are allowed"
-        if self._handshakes >= limits.handshakes:
+        if self._handshakes.total() >= limits.handshakes:
             return f"{limits.handshakes} connections are in the handshake, as many as are allowed"
+        if self._handshakes[connection.address] >= limits.handshakes_per_address:
+            return f"{limits.handshakes_per_address} connections of this address are in the handshake, too many"
         self._empty.clear()
         self._connections[connection] = ""
         self._by_address[connection.address] += 1
-        self._handshakes += 1
+        self._handshakes[connection.address] += 1
         return ""
 
     def verified(self, connection: Connection) -> None:
         """Connect it through, unless too many strangers are here."""
         peer = connection.peer
         assert peer is not None
-        self._handshakes -= 1
+        _less(self._handshakes, connection.address)
         if peer.identity is not None:
             self._by_node.setdefault(peer.identity.node_id, set()).add(connection)
         else:
@@ -196,11 +200,9 @@ class TlsFront:
         if not self._connections:
             self._empty.set()
         self._by_path.pop(path, None)
-        self._by_address[connection.address] -= 1
-        if not self._by_address[connection.address]:
-            del self._by_address[connection.address]
+        _less(self._by_address, connection.address)
         if connection.peer is None:
-            self._handshakes -= 1
+            _less(self._handshakes, connection.address)
         elif connection.peer.identity is None:
             self._anonymous -= 1
         else:
@@ -261,12 +263,18 @@ class TlsFront:
                 return
 
     def _look_for_idle(self) -> None:
-        self._sweep = asyncio.get_running_loop().call_later(SWEEP_SECONDS, self._look_for_idle)
+        self._sweep = asyncio.get_running_loop().call_later(self._limits.sweep_seconds, self._look_for_idle)
         for connection in tuple(self._connections):
             if connection.peer is None:
                 continue
             connection.quiet += 1
             known = connection.peer.identity is not None
             limit = self._limits.idle_seconds if known else self._limits.anonymous_idle_seconds
-            if connection.quiet * SWEEP_SECONDS > limit:
+            if connection.quiet * self._limits.sweep_seconds > limit:
                 connection.close(f"idle for {limit:g} s")
+
+
+def _less(counts: Counter[str], address: str) -> None:
+    counts[address] -= 1
+    if not counts[address]:
+        del counts[address]

@@ -15,7 +15,7 @@ from swarmlab.api import Forbidden, NodeRole, StateError
 from swarmlab.ca import Identity, Peer
 from swarmlab.edges.tls.credentials import Credentials
 from swarmlab.edges.tls.front import FrontLimits, TlsFront
-from swarmlab.edges.tls.security import channel
+from swarmlab.edges.tls.security import Security, channel
 from swarmlab.edges.tls.signer import authority_ports
 
 #: Seconds that a test waits for what has to happen soon.
@@ -158,6 +158,55 @@ async def test_strangers_cannot_crowd_out_members(tmp_path: Path) -> None:
     ):
         assert await ended(reader) == b""
         assert await who(port, port.authority.issued(NodeRole.WORKER)) == "node-worker"
+
+
+async def test_one_silent_address_locks_out_nobody_else(tmp_path: Path) -> None:
+    limits = FrontLimits(handshakes_per_address=2)
+    async with manager_port(tmp_path, limits) as port:
+        async with raw(port), raw(port), raw(port) as (reader, _):
+            assert await ended(reader) == b""
+            await port.connections(2)
+        await port.connections(0)
+        assert await who(port, None) == "nobody"
+
+
+async def test_idle_strangers_are_closed_and_members_stay(tmp_path: Path) -> None:
+    limits = FrontLimits(anonymous_idle_seconds=0.04, sweep_seconds=0.02)
+    async with manager_port(tmp_path, limits) as port:
+        root = port.authority.founding.root.ca_cert
+        async with channel(port.address, root, port.authority.issued(NodeRole.WORKER)) as member:
+            await member.unary_unary("/test/Who")(b"", timeout=SOON)
+            async with raw(port, client(port)) as (reader, _):
+                await ended(reader)
+            await port.connections(1)
+            await member.unary_unary("/test/Who")(b"", timeout=SOON)
+    assert len(port.seen) == 2
+
+
+async def test_a_client_that_does_not_read_holds_up_the_server_inside(tmp_path: Path) -> None:
+    """What is not taken is not piled up: 64 MB fit into no buffer of ours."""
+    size = 64 * 1024 * 1024
+    written = asyncio.Event()
+
+    async def pour(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        for _ in range(size // 65_536):
+            writer.write(bytes(65_536))
+            await writer.drain()
+        written.set()
+        writer.close()
+
+    authority = Authority()
+    security = Security(authority.credentials)
+    inside = await asyncio.start_unix_server(pour, tmp_path / "inside.sock")
+    async with TlsFront("127.0.0.1", 0, tmp_path / "inside.sock", security.server_context) as front:
+        port = ManagerPort(authority, front, security)
+        async with raw(port, client(port)) as (reader, _):
+            with pytest.raises(TimeoutError):
+                async with asyncio.timeout(0.5):
+                    await written.wait()
+            assert len(await ended(reader)) == size
+    inside.close()
+    authority.timers.close()
 
 
 async def test_two_hundred_nodes_at_once(port: ManagerPort) -> None:
