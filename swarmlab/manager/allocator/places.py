@@ -18,6 +18,8 @@ from swarmlab.api import (
 )
 from swarmlab.manager.allocator.addresses import NODE, TASK, Addresses, NoAddress, Place
 from swarmlab.manager.allocator.networks import (
+    NotReady,
+    ingress_network,
     is_node_local,
     publishes_through_ingress,
     usable_network,
@@ -45,12 +47,7 @@ def task_attachments(
         NotReady: A network cannot be used now.
         NoAddress: A network has no address for it.
     """
-    wishes: dict[NetworkId, tuple[Network, NetworkAttachmentConfig]] = {}
-    if ingress is not None and service is not None and publishes_through_ingress(service):
-        wishes[ingress.id] = usable_network(view, ingress.id), NetworkAttachmentConfig(target=ingress.id)
-    for wish in wished_networks(task, service):
-        network = usable_network(view, wish.target)
-        wishes.setdefault(network.id, (network, wish))
+    wishes = _wishes(task, service, view, ingress)
     owner = (TASK, task.id)
     return tuple(
         NetworkAttachment(
@@ -61,6 +58,28 @@ def task_attachments(
         )
         for network, wish in wishes.values()
     )
+
+
+def future_networks(service: Service, view: Snapshot) -> tuple[NetworkAttachment, ...]:
+    """The networks of the service's next task, without addresses; none while one of them cannot be used."""
+    try:
+        wishes = _wishes(None, service, view, ingress_network(view.networks()))
+    except NotReady:
+        return ()
+    return tuple(NetworkAttachment(network=network, aliases=wish.aliases) for network, wish in wishes.values())
+
+
+def _wishes(
+    task: Task | None, service: Service | None, view: Snapshot, ingress: Network | None
+) -> dict[NetworkId, tuple[Network, NetworkAttachmentConfig]]:
+    """{network: itself, and how a task is to be on it}, each once, in the order of the task."""
+    wishes: dict[NetworkId, tuple[Network, NetworkAttachmentConfig]] = {}
+    if ingress is not None and service is not None and publishes_through_ingress(service):
+        wishes[ingress.id] = usable_network(view, ingress.id), NetworkAttachmentConfig(target=ingress.id)
+    for wish in wished_networks(task, service):
+        network = usable_network(view, wish.target)
+        wishes.setdefault(network.id, (network, wish))
+    return wishes
 
 
 class NodePlaces:
