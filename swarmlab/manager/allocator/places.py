@@ -1,6 +1,6 @@
 """Places on networks: those of tasks, and one of each node on every network that its tasks are on."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from msgspec.structs import replace
 
@@ -27,6 +27,9 @@ from swarmlab.manager.allocator.networks import (
 )
 from swarmlab.store import Snapshot
 
+#: {network: itself, and how a task is to be on it}, in the order in which the task is attached.
+Wishes = Mapping[NetworkId, tuple[Network, NetworkAttachmentConfig]]
+
 
 def places_of(attachments: tuple[NetworkAttachment, ...]) -> Iterator[Place]:
     """The addresses that lie in attachments."""
@@ -38,26 +41,32 @@ def places_of(attachments: tuple[NetworkAttachment, ...]) -> Iterator[Place]:
     )
 
 
-def task_attachments(
-    task: Task, service: Service | None, view: Snapshot, ingress: Network | None, addresses: Addresses
-) -> tuple[NetworkAttachment, ...]:
-    """The places that a task gets: the ingress network first, then those it asks for, in its order.
+def task_wishes(task: Task, service: Service | None, view: Snapshot, ingress: Network | None) -> Wishes:
+    """The networks that a task is to be on: the ingress network first, then those it asks for, in its order.
 
     Raises:
         NotReady: A network cannot be used now.
-        NoAddress: A network has no address for it.
     """
-    wishes = _wishes(task, service, view, ingress)
+    return _wishes(task, service, view, ingress)
+
+
+def task_attachments(task: Task, wishes: Wishes, addresses: Addresses) -> tuple[NetworkAttachment, ...]:
+    """The places that a task gets.
+
+    Raises:
+        NoAddress: A network has no address for it. Nothing was given.
+    """
     owner = (TASK, task.id)
-    return tuple(
-        NetworkAttachment(
-            network=network,
-            addresses=() if is_node_local(network) else addresses.give(owner, network.id, wish.addresses),
-            aliases=wish.aliases,
-            driver_attachment_opts=wish.driver_attachment_opts,
+    with addresses.together(owner):
+        return tuple(
+            NetworkAttachment(
+                network=network,
+                addresses=() if is_node_local(network) else addresses.give(owner, network.id, wish.addresses),
+                aliases=wish.aliases,
+                driver_attachment_opts=wish.driver_attachment_opts,
+            )
+            for network, wish in wishes.values()
         )
-        for network, wish in wishes.values()
-    )
 
 
 def future_networks(service: Service, view: Snapshot) -> tuple[NetworkAttachment, ...]:
@@ -69,10 +78,7 @@ def future_networks(service: Service, view: Snapshot) -> tuple[NetworkAttachment
     return tuple(NetworkAttachment(network=network, aliases=wish.aliases) for network, wish in wishes.values())
 
 
-def _wishes(
-    task: Task | None, service: Service | None, view: Snapshot, ingress: Network | None
-) -> dict[NetworkId, tuple[Network, NetworkAttachmentConfig]]:
-    """{network: itself, and how a task is to be on it}, each once, in the order of the task."""
+def _wishes(task: Task | None, service: Service | None, view: Snapshot, ingress: Network | None) -> Wishes:
     wishes: dict[NetworkId, tuple[Network, NetworkAttachmentConfig]] = {}
     if ingress is not None and service is not None and publishes_through_ingress(service):
         wishes[ingress.id] = usable_network(view, ingress.id), NetworkAttachmentConfig(target=ingress.id)
