@@ -96,8 +96,8 @@ def container_labels(task: Task, spec: ContainerSpec, facts: NodeFacts) -> dict[
 def port_status(inspected: Mapping[str, Any]) -> PortStatus | None:
     """The host ports that the engine says it bound, once each, sorted.
 
-    A port that the engine chose may be another one under IPv6 than under IPv4. A node is reached by its IPv4 address as a
-    rule, so the ports there are told, and those of IPv6 only where there are no others.
+    A port that the engine chose may be another one under IPv6 than under IPv4. A node is reached by its IPv4 address as
+    a rule, so the ports there are told, and those of IPv6 only where there are no others.
     """
     bound = (inspected.get("NetworkSettings") or {}).get("Ports") or {}
     ports = set()
