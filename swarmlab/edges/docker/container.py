@@ -94,12 +94,17 @@ def container_labels(task: Task, spec: ContainerSpec, facts: NodeFacts) -> dict[
 
 
 def port_status(inspected: Mapping[str, Any]) -> PortStatus | None:
-    """The host ports that the engine says it bound, once each, sorted."""
+    """The host ports that the engine says it bound, once each, sorted.
+
+    A port that the engine chose may be another one for IPv6 than for IPv4: that of IPv4 is told then, which is where
+    127.0.0.1 and the addresses of nodes lead to.
+    """
     bound = (inspected.get("NetworkSettings") or {}).get("Ports") or {}
     ports = set()
     for key, bindings in bound.items():
         number, _, protocol = key.partition("/")
-        for binding in bindings or ():
+        over_ipv4 = [binding for binding in bindings or () if ":" not in binding.get("HostIp", "")]
+        for binding in over_ipv4 or bindings or ():
             ports.add((int(number), _PROTOCOLS[protocol or "tcp"], int(binding["HostPort"])))
     if not ports:
         return None

@@ -26,6 +26,7 @@ from swarmlab.api import (
     Platform,
     PortConfig,
     PortProtocol,
+    PortStatus,
     Privileges,
     Propagation,
     PublishMode,
@@ -301,3 +302,20 @@ def test_bound_ports_are_reported_once_and_in_order() -> None:
         PortConfig(target_port=80, published_port=8080, publish_mode=PublishMode.HOST),
     )
     assert port_status({"NetworkSettings": {"Ports": None}}) is None
+
+
+@pytest.mark.parametrize(
+    ("bindings", "published"),
+    [
+        ([("0.0.0.0", "49154"), ("::", "49153")], 49154),
+        ([("::", "49153"), ("0.0.0.0", "49154")], 49154),
+        ([("::", "49153")], 49153),
+        ([("", "49153")], 49153),
+    ],
+)
+def test_a_port_that_the_engine_chose_is_that_of_ipv4(bindings: list[tuple[str, str]], published: int) -> None:
+    """The engine chooses one for each family, and they differ once somebody took one of them for one family alone."""
+    ports = {"80/tcp": [{"HostIp": address, "HostPort": port} for address, port in bindings]}
+    assert port_status({"NetworkSettings": {"Ports": ports}}) == PortStatus(
+        ports=(PortConfig(target_port=80, published_port=published, publish_mode=PublishMode.HOST),)
+    )
