@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from patience import PATIENCE_SECONDS
 
 from swarmlab.agent import Agent
 from swarmlab.api import (
@@ -36,9 +37,6 @@ from swarmlab.embedded import EmbeddedCluster, EmbeddedConfig
 from swarmlab.manager.controlapi import create_service, remove_service
 from swarmlab.manager.dispatcher import Dispatcher
 from swarmlab.sim import running_by_node
-
-#: For what comes in milliseconds unless it is broken.
-PATIENCE_SECONDS = 30
 
 
 @pytest.fixture(params=["sim", "process"])
