@@ -355,7 +355,7 @@ class World:
                 send=send,
                 record=self.note,
                 proposing=check_proposal,
-                entropy=derived_rng(seed, f"entropy@{view.version}"),
+                entropy=self._rng(f"entropy@{view.version}"),
             ),
             proposer,
             view,
