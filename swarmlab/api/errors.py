@@ -17,6 +17,7 @@
     |   +-- UnknownPlugin      nothing of that name, with near names                  (INVALID_ARGUMENT)
     +-- ExecutorError          a step on a node failed; temporary or final
     +-- StateError             a state directory cannot be used
+        +-- Locked             its key is sealed, and the unlock key is missing or wrong (FAILED_PRECONDITION)
 
 A message names the thing, the value seen and the value wanted. The words in brackets are the gRPC status codes, which
 `edges/grpc` alone translates.
@@ -109,3 +110,7 @@ class ExecutorError(SwarmlabError):
 
 class StateError(SwarmlabError):
     """A state directory cannot be used: taken, not writable, of another version, damaged."""
+
+
+class Locked(StateError):
+    """The state is sealed with a key that has to be given: none was, or a wrong one."""

@@ -6,6 +6,9 @@ Gives: `Ready`: what to write, what to send, what is committed, in the order in 
 Never: reads a clock, writes, sends, or knows what the entries mean.
 """
 
+from swarmlab.raft.codec import decode_change, decode_message, encode_change, encode_message
+from swarmlab.raft.config import RaftConfig
+from swarmlab.raft.membership import changed, check_change, founded
 from swarmlab.raft.messages import (
     NOBODY,
     ChangeKind,
@@ -23,6 +26,8 @@ from swarmlab.raft.messages import (
     SnapshotMeta,
     Stored,
 )
+from swarmlab.raft.progress import Progress, ReplicationState
+from swarmlab.raft.raft import Raft
 
 __all__ = [
     "NOBODY",
@@ -34,10 +39,21 @@ __all__ = [
     "Membership",
     "Message",
     "MessageKind",
+    "Progress",
+    "Raft",
+    "RaftConfig",
     "RaftId",
     "ReadReady",
     "Ready",
+    "ReplicationState",
     "Role",
     "SnapshotMeta",
     "Stored",
+    "changed",
+    "check_change",
+    "decode_change",
+    "decode_message",
+    "encode_change",
+    "encode_message",
+    "founded",
 ]

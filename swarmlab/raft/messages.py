@@ -41,8 +41,6 @@ class Membership(Value, frozen=True):
     """Who counts. Sorted tuples; nobody is both voter and learner."""
 
     voters: tuple[RaftId, ...] = ()
-    #: The voters of the old half while the membership changes jointly (paper, section 6); else empty.
-    outgoing: tuple[RaftId, ...] = ()
     #: Follow the log, have no vote.
     learners: tuple[RaftId, ...] = ()
 
@@ -141,15 +139,16 @@ class Stored(Value, frozen=True):
 class Ready(Value, frozen=True, kw_only=True):
     """All that a machine wants done, in the order in which it is safe.
 
-    1. `eager` may be sent at once, while the disk is still written: a leader's appends (thesis, section 10.2.1).
+    1. `eager` may be sent at once, while the disk is still written: what a leader says (thesis, section 10.2.1).
     2. `snapshot`, then `hard_state` and `entries`, are made durable together; `entries` replace whatever the log has
        from the first one's index on.
-    3. Then `messages` may be sent, and `committed` applied in order, and `advance(ready)` called.
+    3. Then `messages` may be sent, `reads` noted and `committed` applied in order, and `advance(ready)` called.
 
-    One at a time: the next is asked for after `advance`.
+    With no snapshot, hard state and entries there is nothing to write. One at a time: the next is asked for after
+    `advance`.
     """
 
-    #: None: unchanged.
+    #: None: nothing that has to be remembered changed. The commit index alone is written with the next entries.
     hard_state: HardState | None = None
     entries: tuple[LogEntry, ...] = ()
     #: A snapshot that takes the place of log and state; its data came beside the message.

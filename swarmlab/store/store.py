@@ -15,7 +15,7 @@ from swarmlab.api import (
     Refused,
     TooLarge,
 )
-from swarmlab.store.codec import decode_snapshot, encode_snapshot
+from swarmlab.store.codec import decode_snapshot, encode_snapshot, replayed
 from swarmlab.store.difference import difference
 from swarmlab.store.events import Committed, Outcome
 from swarmlab.store.history import History, Watch
@@ -218,6 +218,24 @@ class Store:
         finally:
             self._telling = False
 
+    def follow(self, data: bytes) -> None:
+        """Commit an entry that was proposed elsewhere: `Entry.data` of the next version.
+
+        Those who follow hear of it as of any commit. Proposals on their way, which cannot be checked against it, end as
+        ProposalUnknown.
+
+        Raises:
+            StateError: The bytes are damaged, or not the entry that follows the view; nothing changes then.
+        """
+        before = self._view
+        view, changes = replayed(before, data)
+        if self._steps:
+            self._fail(self._steps[0], ProposalUnknown(f"version {view.version} was committed by another manager"))
+        self._view = self._head = view
+        before.forget(view)
+        self._announce(Committed(view, changes))
+        self._tell()
+
     def watch(self, since: int | None, deliver: Callable[[Committed], None]) -> Watch:
         """Deliver every commit after version `since`, first those of the past, none twice and none left out.
 
@@ -250,7 +268,10 @@ class Store:
         Raises:
             StateError: The bytes are damaged or of a later schema; nothing changes then.
         """
-        snapshot = decode_snapshot(data)
+        return self.adopt(decode_snapshot(data))
+
+    def adopt(self, snapshot: Snapshot) -> tuple[Change, ...]:
+        """The same as `restore`, with a snapshot that was decoded already."""
         if self._steps:
             self._fail(self._steps[0], ProposalUnknown("the store was restored meanwhile"))
         changes = difference(self._view, snapshot)

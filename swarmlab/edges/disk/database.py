@@ -8,6 +8,7 @@ from pathlib import Path
 from zlib import crc32
 
 from swarmlab.api import StateError
+from swarmlab.edges.disk.directory import sync_directory
 
 
 @contextmanager
@@ -69,7 +70,7 @@ def _prepare(connection: sqlite3.Connection, path: Path, application: int, schem
                 connection.execute(table)
             connection.execute(f"PRAGMA application_id = {application}")
             connection.execute(f"PRAGMA user_version = {schema}")
-        _sync_directory(path.parent)
+        sync_directory(path.parent)
 
 
 @contextmanager
@@ -84,15 +85,6 @@ def transaction(connection: sqlite3.Connection) -> Iterator[None]:
         if connection.in_transaction:
             connection.execute("ROLLBACK")
         raise
-
-
-def _sync_directory(path: Path) -> None:
-    """Make the names of new files as durable as the files."""
-    directory = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(directory)
-    finally:
-        os.close(directory)
 
 
 def checked(path: Path, what: str, payload: bytes, checksum: int) -> bytes:

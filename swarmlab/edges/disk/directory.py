@@ -23,6 +23,38 @@ def make_directory(path: Path) -> None:
         raise StateError(f"{path} cannot be made: {error.strerror}") from error
 
 
+def sync_directory(path: Path) -> None:
+    """Make the names of new files as durable as the files."""
+    directory = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(directory)
+    finally:
+        os.close(directory)
+
+
+def replace_file(path: Path, content: bytes) -> None:
+    """Let `content` take the place of the file, for its owner alone: after a crash there is the one or the other.
+
+    Raises:
+        StateError: It cannot be written; the file is as before.
+    """
+    new = path.with_name(f"{path.name}.new")
+    try:
+        file = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+        try:
+            os.fchmod(file, 0o600)
+            rest = memoryview(content)
+            while rest:
+                rest = rest[os.write(file, rest) :]
+            os.fsync(file)
+        finally:
+            os.close(file)
+        new.replace(path)
+        sync_directory(path.parent)
+    except OSError as error:
+        raise StateError(f"{path} cannot be written: {error.strerror}") from error
+
+
 class Claim:
     """A lock file that one process holds; it ends with the process, however that ends.
 

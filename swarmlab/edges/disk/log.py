@@ -2,11 +2,10 @@
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from zlib import crc32
 
 from swarmlab.api import StateError
-from swarmlab.edges.disk.database import checked, open_database, reported, transaction
-from swarmlab.edges.disk.seal import Seal
+from swarmlab.edges.disk.database import open_database, reported, transaction
+from swarmlab.edges.disk.seal import Payloads, Seal
 from swarmlab.store import EMPTY, Entry, Snapshot, decode_chunks, encode_chunks, replayed
 
 #: "slab" in ASCII.
@@ -25,7 +24,7 @@ class EntryLog:
 
     def __init__(self, path: Path, seal: Seal) -> None:
         self._path = path
-        self._seal = seal
+        self._payloads = Payloads(self._path, seal)
         self._connection = open_database(path, _APPLICATION, _SCHEMA, _TABLES)
         #: Version of the snapshot; the log begins after it.
         self.base = 0
@@ -45,12 +44,14 @@ class EntryLog:
             raise StateError(f"{self._path} is damaged: its snapshot has {len(chunks)} parts of {parts}")
         try:
             snapshot = (
-                decode_chunks(self.base, [self._opened(f"part {part} of the snapshot", *row) for part, *row in chunks])
+                decode_chunks(
+                    self.base, [self._payloads.opened(f"part {part} of the snapshot", *row) for part, *row in chunks]
+                )
                 if base
                 else EMPTY
             )
             for version, *row in entries:
-                snapshot, _ = replayed(snapshot, self._opened(f"log entry {version}", *row))
+                snapshot, _ = replayed(snapshot, self._payloads.opened(f"log entry {version}", *row))
         except StateError as error:
             raise StateError(str(error) if str(self._path) in str(error) else f"{self._path}: {error}") from error
         return snapshot
@@ -61,7 +62,7 @@ class EntryLog:
         Raises:
             sqlite3.Error: The disk is full, or fails.
         """
-        rows = [(entry.version, *self._sealed(entry.data())) for entry in entries]
+        rows = [(entry.version, *self._payloads.row(entry.data())) for entry in entries]
         with transaction(self._connection):
             self._connection.executemany("INSERT INTO log VALUES (?, ?, ?)", rows)
 
@@ -85,13 +86,6 @@ class EntryLog:
     def _write(self, chunks: Iterable[bytes]) -> int:
         parts = 0
         for chunk in chunks:
-            self._connection.execute("INSERT INTO snapshot VALUES (?, ?, ?)", (parts, *self._sealed(chunk)))
+            self._connection.execute("INSERT INTO snapshot VALUES (?, ?, ?)", (parts, *self._payloads.row(chunk)))
             parts += 1
         return parts
-
-    def _sealed(self, payload: bytes) -> tuple[bytes, int]:
-        sealed = self._seal.seal(payload)
-        return sealed, crc32(sealed)
-
-    def _opened(self, what: str, sealed: bytes, checksum: int) -> bytes:
-        return self._seal.open(checked(self._path, what, sealed, checksum))

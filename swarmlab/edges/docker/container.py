@@ -38,6 +38,8 @@ NODE_LABEL = "swarmlab.node"
 CPU_PERIOD_MICROSECONDS = 100_000
 _ISOLATIONS = {Isolation.ISOLATION_PROCESS: "process", Isolation.ISOLATION_HYPERV: "hyperv"}
 _PROTOCOLS = {member.name.lower(): member for member in PortProtocol}
+#: {driver of a network that each node has of itself: the mode of a container on it}
+NETWORK_MODES = {"bridge": "bridge", "host": "host", "null": "none"}
 
 Json = dict[str, Any]
 
@@ -96,15 +98,15 @@ def container_labels(task: Task, spec: ContainerSpec, facts: NodeFacts) -> dict[
 def port_status(inspected: Mapping[str, Any]) -> PortStatus | None:
     """The host ports that the engine says it bound, once each, sorted.
 
-    A port that the engine chose may be another one for IPv6 than for IPv4: that of IPv4 is told then, which is where
-    127.0.0.1 and the addresses of nodes lead to.
+    A port that the engine chose may be another one under IPv6 than under IPv4. A node is reached by its IPv4 address as
+    a rule, so the ports there are told, and those of IPv6 only where there are no others.
     """
     bound = (inspected.get("NetworkSettings") or {}).get("Ports") or {}
     ports = set()
     for key, bindings in bound.items():
         number, _, protocol = key.partition("/")
-        over_ipv4 = [binding for binding in bindings or () if ":" not in binding.get("HostIp", "")]
-        for binding in over_ipv4 or bindings or ():
+        told = [binding for binding in bindings or () if ":" not in binding.get("HostIp", "")] or bindings or ()
+        for binding in told:
             ports.add((int(number), _PROTOCOLS[protocol or "tcp"], int(binding["HostPort"])))
     if not ports:
         return None
@@ -124,15 +126,24 @@ def _environment(task: Task, spec: ContainerSpec, data: Tree) -> list[str]:
     return env
 
 
+def _port_bindings(task: Task) -> Json:
+    """{port of the container: its host ports}; one port may be published more than once."""
+    bindings: Json = {}
+    for port in _host_ports(task):
+        bindings.setdefault(_port_key(port), []).append({"HostPort": str(port.published_port or "")})
+    return bindings
+
+
 def _host_config(task: Task, spec: ContainerSpec, data: Tree, files: Sequence[tuple[TaskFile, Path]]) -> Json:
     driver = task.log_driver or task.spec.log_driver
     config: Json = {
         "Mounts": [_mount(mount, data) for mount in spec.mounts] + [_file_mount(file, path) for file, path in files],
-        "PortBindings": {_port_key(port): [{"HostPort": str(port.published_port or "")}] for port in _host_ports(task)},
+        "PortBindings": _port_bindings(task),
         "ReadonlyRootfs": spec.read_only,
         **_resources(task.spec.resources),
     }
     given = {
+        "NetworkMode": _network_mode(task),
         "Init": spec.init,
         "CapAdd": list(spec.capability_add),
         "CapDrop": list(spec.capability_drop),
@@ -154,6 +165,22 @@ def _host_config(task: Task, spec: ContainerSpec, data: Tree, files: Sequence[tu
         }
     # Only `Init` says something by being false.
     return config | {name: value for name, value in given.items() if value or (name == "Init" and value is not None)}
+
+
+def _network_mode(task: Task) -> str | None:
+    """The mode of the one network that the task is on; None for none: the engine puts it on its bridge."""
+    modes = []
+    for attachment in task.networks:
+        network = attachment.network
+        driver = network.driver_state.name if network is not None and network.driver_state is not None else ""
+        if driver not in NETWORK_MODES:
+            name = network.spec.annotations.name if network is not None else ""
+            wanted = ", ".join(sorted(NETWORK_MODES))
+            raise ExecutorError(f"network {name!r} is of driver {driver!r}, this node has: {wanted}")
+        modes.append(NETWORK_MODES[driver])
+    if len(modes) > 1:
+        raise ExecutorError(f"networks {', '.join(modes)}: this node puts a container on one network, no more")
+    return modes[0] if modes else None
 
 
 def _resources(wanted: ResourceRequirements | None) -> Json:

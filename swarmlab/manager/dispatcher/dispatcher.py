@@ -95,6 +95,14 @@ class Dispatcher:
     """
 
     name = "dispatcher"
+    #: The messages that it takes.
+    takes = (
+        SessionRequest,
+        HeartbeatRequest,
+        UpdateTaskStatusRequest,
+        AssignmentsRequest,
+        TasksRequest,
+    )
 
     def __init__(
         self,

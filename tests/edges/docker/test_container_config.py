@@ -22,11 +22,13 @@ from swarmlab.api import (
     Mount,
     MountType,
     NamedGenericResource,
+    Network,
+    NetworkAttachment,
+    NetworkSpec,
     NodeId,
     Platform,
     PortConfig,
     PortProtocol,
-    PortStatus,
     Privileges,
     Propagation,
     PublishMode,
@@ -304,18 +306,52 @@ def test_bound_ports_are_reported_once_and_in_order() -> None:
     assert port_status({"NetworkSettings": {"Ports": None}}) is None
 
 
+def on(*networks: tuple[str, str]) -> Task:
+    attachments = tuple(
+        NetworkAttachment(network=Network(spec=NetworkSpec(annotations=Annotations(name)), driver_state=Driver(driver)))
+        for name, driver in networks
+    )
+    return Task(id=TaskId("t1"), spec=TaskSpec(container=ContainerSpec(image="x")), networks=attachments)
+
+
 @pytest.mark.parametrize(
-    ("bindings", "published"),
+    ("networks", "mode"),
+    [((), None), ((("host", "host"),), "host"), ((("bridge", "bridge"),), "bridge"), ((("none", "null"),), "none")],
+)
+def test_networks_that_each_node_has_are_modes(networks: tuple[tuple[str, str], ...], mode: str | None) -> None:
+    assert container_config(on(*networks), FACTS, {}, ())["HostConfig"].get("NetworkMode") == mode
+
+
+@pytest.mark.parametrize(
+    ("networks", "about"),
     [
-        ([("0.0.0.0", "49154"), ("::", "49153")], 49154),
-        ([("::", "49153"), ("0.0.0.0", "49154")], 49154),
-        ([("::", "49153")], 49153),
-        ([("", "49153")], 49153),
+        ((("back", "overlay"),), "network 'back' is of driver 'overlay', this node has: bridge, host, null"),
+        ((("host", "host"), ("bridge", "bridge")), "one network, no more"),
     ],
 )
-def test_a_port_that_the_engine_chose_is_that_of_ipv4(bindings: list[tuple[str, str]], published: int) -> None:
-    """The engine chooses one for each family, and they differ once somebody took one of them for one family alone."""
-    ports = {"80/tcp": [{"HostIp": address, "HostPort": port} for address, port in bindings]}
-    assert port_status({"NetworkSettings": {"Ports": ports}}) == PortStatus(
-        ports=(PortConfig(target_port=80, published_port=published, publish_mode=PublishMode.HOST),)
+def test_other_networks_are_refused(networks: tuple[tuple[str, str], ...], about: str) -> None:
+    with pytest.raises(ExecutorError, match=about):
+        container_config(on(*networks), FACTS, {}, ())
+
+
+def test_a_port_that_the_engine_chose_is_the_one_under_ipv4() -> None:
+    """An engine that is free to choose gives the families different ports once they got out of step."""
+
+    def published(*bindings: tuple[str, str]) -> list[int]:
+        bound = [{"HostIp": ip, "HostPort": port} for ip, port in bindings]
+        status = port_status({"NetworkSettings": {"Ports": {"80/tcp": bound}}})
+        assert status is not None
+        return [port.published_port for port in status.ports]
+
+    assert published(("0.0.0.0", "32803"), ("::", "32801")) == [32803]
+    assert published(("::", "32801")) == [32801]
+    assert published(("0.0.0.0", "80"), ("0.0.0.0", "81"), ("::", "80"), ("::", "81")) == [80, 81]
+
+
+def test_one_port_of_a_task_may_be_published_more_than_once() -> None:
+    ports = tuple(
+        PortConfig(target_port=80, published_port=published, publish_mode=PublishMode.HOST)
+        for published in (8080, 8081)
     )
+    made = config(task={"endpoint": Endpoint(ports=ports)})
+    assert made["HostConfig"]["PortBindings"] == {"80/tcp": [{"HostPort": "8080"}, {"HostPort": "8081"}]}

@@ -241,6 +241,7 @@ async def test_describe_tells_the_plugins_in_order(node: LiveGround) -> None:
     assert description.engine is not None
     plugins = [(plugin.type, plugin.name) for plugin in description.engine.plugins]
     assert ("Network", "bridge") in plugins
+    assert [name for kind, name in plugins if kind == "Network"] == ["bridge", "host", "null"]
     assert ("Volume", "local") in plugins
     assert plugins == sorted(plugins)
     assert description.engine.engine_version.count(".") >= 1

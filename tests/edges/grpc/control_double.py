@@ -62,6 +62,9 @@ class Plane:
     def view(self) -> Snapshot:
         return self.store.view
 
+    def managers(self) -> None:
+        """One manager decides alone."""
+
     async def mutate(self, request: Callable[[Snapshot, random.Random, Instant], tuple[Changes, T]]) -> T:
         changes, answer = request(self.view, self._ids, self.now)
         self.commit(changes)

@@ -29,8 +29,7 @@ from swarmlab.api import (
 )
 from swarmlab.api.proto import control_pb2, lab_pb2
 from swarmlab.api.wire import encode
-from swarmlab.edges.grpc import Client, ControlServer
-from swarmlab.edges.grpc import server as server_module
+from swarmlab.edges.grpc import Client, ControlServer, listener
 from swarmlab.edges.grpc.sockets import MAX_PATH_BYTES, address
 
 WEB = ServiceSpec(
@@ -244,7 +243,7 @@ async def test_request_in_hand_is_answered_before_a_stop(short_path):
 
 async def test_change_in_hand_when_the_server_goes_is_unknown(short_path, monkeypatch):
     """A server that could not wait for the end of a change: the client does not know it either."""
-    monkeypatch.setattr(server_module, "STOP_SECONDS", 0.0)
+    monkeypatch.setattr(listener, "STOP_SECONDS", 0.0)
     plane = Slow()
     path = short_path / "control.sock"
     async with serving(path.with_name("other.sock")) as served:
