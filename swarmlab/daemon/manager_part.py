@@ -193,7 +193,10 @@ class ManagerPart:
         lead = Lead(replica)
         inside = self._inside(stack)
         front = self._front = TlsFront(place.listen.host, place.listen.port, inside, place.security.server_context)
-        forwarder = self._forwarder = Forwarder(lead, place.security.channel, lambda: place.advertise.text)
+        election = 2 * config.election_ticks * config.tick_ms / 1000
+        forwarder = self._forwarder = Forwarder(
+            lead, place.security.channel, lambda: place.advertise.text, election_seconds=election
+        )
         plane = self._plane = Plane(manager, replica)
         services = Services(
             board=board,
@@ -317,6 +320,8 @@ class ManagerPart:
         if leader != was:
             event = "leader-found" if leader else "leader-lost"
             self._around.record("raft", event, {"leader": leader or was, "term": status.term})
+        if self._forwarder is not None:
+            self._forwarder.look()
         if status.failure and not (before is not None and before.failure):
             self._around.record("raft", "state-lost", {"error": status.failure})
         if status.leads:
