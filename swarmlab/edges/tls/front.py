@@ -93,6 +93,7 @@ class TlsFront:
         #: {address: its connections in the handshake}
         self._handshakes: Counter[str] = Counter()
         self._anonymous = 0
+        self._ending = False
         self._paths = 0
         #: Set when the last connection goes, or the last inner side.
         self._empty = asyncio.Event()
@@ -110,7 +111,10 @@ class TlsFront:
         return self
 
     async def __aexit__(self, *failure: object) -> None:
+        # One that was accepted before may show up only now.
+        self._ending = True
         self.stop_listening()
+        await asyncio.sleep(0)
         if self._sweep is not None:
             self._sweep.cancel()
         for task in tuple(self._connecting):
@@ -144,8 +148,14 @@ class TlsFront:
 
     def stop_listening(self) -> None:
         """Take no more connections; those that are there go on."""
-        if self._server is not None:
-            self._server.close()
+        if self._server is None:
+            return
+        loop = asyncio.get_running_loop()
+        for listening in self._server.sockets:
+            loop.remove_reader(listening.fileno())
+        # A connection that asyncio has accepted and not yet given a transport would be left open by a server that is
+        # closed before; its task runs first.
+        loop.call_soon(self._server.close)
 
     def peer(self, name: str) -> Peer:
         """Who is at the other end of a connection, by the name that the server inside has for it (`unix:PATH`).
@@ -170,6 +180,8 @@ class TlsFront:
     def admit(self, connection: Connection) -> str:
         """Take in a connection that begins; why not, if it is turned away."""
         limits = self._limits
+        if self._ending:
+            return "this port is closed"
         if len(self._connections) >= limits.connections:
             return f"there are {limits.connections} connections, as many as are allowed"
         if self._by_address[connection.address] >= limits.per_address:
@@ -195,6 +207,9 @@ class TlsFront:
             if self._anonymous > self._limits.anonymous:
                 connection.close(f"{self._limits.anonymous} connections without a certificate, as many as are allowed")
                 return
+        if self._ending:
+            connection.abort()
+            return
         task = asyncio.get_running_loop().create_task(self._connect(connection))
         self._connecting.add(task)
         task.add_done_callback(self._connecting.discard)

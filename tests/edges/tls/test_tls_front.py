@@ -1,6 +1,7 @@
 """The public port: who comes in, as whom, and what strangers cannot do to it."""
 
 import asyncio
+import socket
 import ssl
 import warnings
 from collections.abc import AsyncIterator
@@ -243,6 +244,28 @@ async def test_a_stop_leaves_nothing_open_though_the_server_inside_is_deaf(tmp_p
         assert ended_ones == opened
     stopped.set()
     inside.close()
+    authority.timers.close()
+
+
+@pytest.mark.parametrize("turns", range(6))
+async def test_a_stop_while_somebody_comes_in(tmp_path: Path, turns: int) -> None:
+    """However far the loop is with a new connection, it is over with the front; nobody would look after it."""
+    authority = Authority()
+    security = Security(authority.credentials)
+    limits = FrontLimits(handshake_seconds=10 * PATIENCE_SECONDS)
+    front = TlsFront("127.0.0.1", 0, tmp_path / "inside.sock", security.server_context, limits)
+    async with front:
+        coming = socket.create_connection(("127.0.0.1", front.port))
+        coming.setblocking(False)
+        for _ in range(turns):
+            await asyncio.sleep(0)
+    loop = asyncio.get_running_loop()
+    with coming:
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            try:
+                assert await loop.sock_recv(coming, 1) == b""
+            except ConnectionResetError:
+                assert len(front) == 0
     authority.timers.close()
 
 
