@@ -24,6 +24,7 @@ _PASSED = (
     "advertise_addr",
     "executor",
     "hostname",
+    "swarmctl_socket",
     "strategy",
     "tick",
     "heartbeat_tick",

@@ -27,7 +27,7 @@ class DaemonConfig(Value, frozen=True, kw_only=True):
     advertise_addr: str = ""
     #: "auto": docker where an Engine answers, else process.
     executor: str = "auto"
-    #: Empty: that of the machine.
+    #: Empty: the one that the node began with in its swarm, else that of the machine.
     hostname: str = ""
     strategy: str = "spread"
     parameters: Mapping[str, str] = field(default_factory=dict)
@@ -36,6 +36,8 @@ class DaemonConfig(Value, frozen=True, kw_only=True):
     tick_ms: int = 1000
     heartbeat_ticks: int = 1
     election_ticks: int = 10
+    #: Where this node, while it is a manager, serves stock `swarmctl`, which wants TLS; None: nowhere.
+    swarmctl_socket: Path | None = None
     #: None: from the operating system.
     seed: int | None = None
 

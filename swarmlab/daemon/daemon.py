@@ -109,6 +109,9 @@ class Daemon:
         async with AsyncExitStack() as stack:
             self._directory = StateDirectory(self.config.state_dir)
             stack.callback(self._directory.release)
+            record = self._directory.record()
+            if record is not None and not self.config.hostname and record.hostname:
+                self.hostname = record.hostname
             kind = await choose_executor(self.config.executor, stack)
             group = await stack.enter_async_context(asyncio.TaskGroup())
             alarm = Alarm()
@@ -130,7 +133,6 @@ class Daemon:
             )
             await stack.enter_async_context(server)
             stack.push_async_callback(self._stop_member)
-            record = self._directory.record()
             if record is not None:
                 resuming = group.create_task(self._resume(record, None), name="resume")
                 stack.callback(resuming.cancel)
@@ -300,6 +302,7 @@ class Daemon:
         """Belong to a swarm from now on; what was begun is taken back where it comes to nothing."""
         self._be(DaemonState.PENDING)
         directory = self.directory
+        beginning = beginning._replace(record=replace(beginning.record, hostname=self.config.hostname))
         try:
             directory.forget()
             CertificateDirectory(directory.certificates).save(beginning.credentials, beginning.unlock_key or b"")

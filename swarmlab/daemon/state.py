@@ -26,6 +26,8 @@ class NodeRecord(Value, frozen=True, kw_only=True):
     #: host:port.
     listen_addr: str
     advertise_addr: str
+    #: What the node was told to be called when it began; empty: as the machine.
+    hostname: str = ""
 
 
 class StateDirectory:

@@ -56,16 +56,14 @@ class Swarm:
 
     async def start(self, name: str, **config: Any) -> Daemon:
         """The process of that name, with what an earlier one left."""
-        process = Daemon(
-            DaemonConfig(
-                state_dir=self.folder / name,
-                listen_addr="127.0.0.1:0",
-                hostname=name,
-                executor=self.executor,
-                tick_ms=TICK_MS,
-                **config,
-            )
-        )
+        given = {
+            "listen_addr": "127.0.0.1:0",
+            "hostname": name,
+            "executor": self.executor,
+            "tick_ms": TICK_MS,
+            **config,
+        }
+        process = Daemon(DaemonConfig(state_dir=self.folder / name, **given))
         stack = AsyncExitStack()
         await stack.enter_async_context(process)
         self.processes[name], self._stacks[name] = process, stack
