@@ -24,7 +24,6 @@ _PASSED = (
     "advertise_addr",
     "executor",
     "hostname",
-    "swarmctl_socket",
     "strategy",
     "tick",
     "heartbeat_tick",

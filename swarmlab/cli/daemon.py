@@ -43,7 +43,6 @@ def daemon_config(options: argparse.Namespace) -> "DaemonConfig":
         "advertise_addr": options.advertise_addr,
         "executor": options.executor,
         "hostname": options.hostname,
-        "swarmctl_socket": options.swarmctl_socket,
         "strategy": options.strategy,
         "tick_ms": options.tick,
         "heartbeat_ticks": options.heartbeat_tick,

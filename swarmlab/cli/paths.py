@@ -41,11 +41,6 @@ def state_directory(chosen: str | None = None) -> Path:
     return (Path(given) if given else Path.home() / ".local" / "state") / "swarmlab"
 
 
-def absolute(text: str) -> Path:
-    """The path that `text` is, seen from here: a process in the background is elsewhere."""
-    return Path(text).absolute()
-
-
 def checked(path: Path) -> Path:
     """`path`, which a socket address has room for.
 

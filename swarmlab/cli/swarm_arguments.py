@@ -1,7 +1,6 @@
 """The flags of `swarmlab daemon` and of the swarm commands, as docker has them."""
 
 from swarmlab.cli.parser import Parser, add_connection, add_output
-from swarmlab.cli.paths import absolute
 from swarmlab.cli.quantities import count, positive, span
 from swarmlab.cli.run_arguments import EXECUTORS
 
@@ -153,12 +152,6 @@ def _add_process(parser: Parser) -> None:
         what="what runs tasks: docker, process, sim (nothing real), auto: docker where an Engine answers, else process",
     )
     parser.value("--hostname", metavar="NAME", what="name of the node (default: that of the machine)")
-    parser.value(
-        "--swarmctl-socket",
-        metavar="PATH",
-        of=absolute,
-        what="socket for stock swarmctl, which wants TLS even there, while the node is a manager",
-    )
     parser.value("--strategy", metavar="NAME|FILE:CLASS", what="who places tasks while this manager leads (spread)")
     parser.many("--set", metavar="KEY=VALUE", what="parameter of the strategy, or PLUGIN.KEY=VALUE of a plugin")
     parser.many("--plugin", metavar="NAME|FILE", what="plugin to load")

@@ -36,8 +36,6 @@ class DaemonConfig(Value, frozen=True, kw_only=True):
     tick_ms: int = 1000
     heartbeat_ticks: int = 1
     election_ticks: int = 10
-    #: Where this node, while it is a manager, serves stock `swarmctl`, which wants TLS; None: nowhere.
-    swarmctl_socket: Path | None = None
     #: None: from the operating system.
     seed: int | None = None
 

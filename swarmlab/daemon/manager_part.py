@@ -38,7 +38,6 @@ from swarmlab.edges.grpc.handlers import Streams, service_handler
 from swarmlab.edges.grpc.raft_transport import RaftTransport
 from swarmlab.edges.grpc.switchboard import Switchboard
 from swarmlab.edges.tls.front import TlsFront
-from swarmlab.edges.tls.local_front import LocalTlsFront
 from swarmlab.edges.tls.security import Security
 from swarmlab.edges.tls.signer import root_made, signed
 from swarmlab.manager.dispatcher import ManagersChanged
@@ -219,9 +218,6 @@ class ManagerPart:
         # The local socket outlives this manager, whose streams there end with it.
         place.local.open([streams.over(gate.before(handler)) for handler in _local_handlers(services)])
         stack.callback(place.local.close)
-        if config.swarmctl_socket is not None:
-            context = place.security.server_context
-            await stack.enter_async_context(LocalTlsFront(config.swarmctl_socket, place.state.socket, context))
         self._begin_to_act(stack, board)
 
     def _open_log(self, stack: AsyncExitStack) -> RaftLog:

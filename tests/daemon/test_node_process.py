@@ -7,7 +7,6 @@ import re
 import socket
 from pathlib import Path
 
-import grpc
 import pytest
 from daemon.swarm_ground import Swarm, a_service
 from msgspec.structs import replace
@@ -32,7 +31,6 @@ from swarmlab.api import (
     seconds,
     unlock_key_text,
 )
-from swarmlab.api.proto import control_pb2
 
 LOCKING = ClusterSpec(encryption_config=EncryptionConfig(auto_lock_managers=True))
 
@@ -330,25 +328,3 @@ async def test_a_node_without_a_name_is_called_as_its_machine(tmp_path: Path) ->
         assert process.status().hostname == socket.gethostname()
         await swarm.stop("m1")
         assert "hostname" not in json.loads((tmp_path / "m1" / "node.json").read_text())
-
-
-async def test_stock_swarmctl_has_a_socket_in_tls(tmp_path: Path) -> None:
-    """While the node is a manager; requests count as those of the local socket, and are passed on like them."""
-    path = tmp_path / "run" / "swarmctl.sock"
-    async with Swarm(tmp_path) as swarm:
-        await swarm.init("m1")
-        process = await swarm.start("m2", swarmctl_socket=path)
-        assert not path.exists()
-        token = swarm.token(NodeRole.MANAGER)
-        await process.join(SwarmJoinRequest(remote_addrs=(swarm.addr("m1"),), token=token))
-        await swarm.until(lambda: swarm.voters("m1") == 2, "two managers answer")
-        cluster = swarm.view().cluster()
-        assert cluster is not None
-        credentials = grpc.ssl_channel_credentials(cluster.root_ca.ca_cert)
-        options = (("grpc.ssl_target_name_override", "swarm-manager"), ("grpc.use_local_subchannel_pool", 1))
-        async with grpc.aio.secure_channel(f"unix:{path}", credentials, options=options) as made:
-            listed = made.unary_unary("/docker.swarmkit.v1.Control/ListNodes")
-            answer = control_pb2.ListNodesResponse.FromString(await listed(b"", timeout=PATIENCE_SECONDS))
-        assert {node.description.hostname for node in answer.nodes} == {"m1", "m2"}
-        await process.leave(force=True)
-        assert not path.exists()
