@@ -13,7 +13,8 @@ from swarmlab.sim.executor import ExecutorModel, SimExecutor, TaskModel
 from swarmlab.sim.expectations import running_by_node
 from swarmlab.sim.faults import draw_scenario, write_scenario
 from swarmlab.sim.heap import Heap, HeapTimers
-from swarmlab.sim.managers import GroupModel, SimManager, SimManagers
+from swarmlab.sim.machine import GroupModel, SimManager
+from swarmlab.sim.managers import SimManagers
 from swarmlab.sim.mesh import Mesh, MeshModel, MeshWire
 from swarmlab.sim.network import Network, NetworkModel
 from swarmlab.sim.proposer import CommitModel, HeapProposer

@@ -29,12 +29,26 @@ from swarmlab.api import (
     seconds,
 )
 from swarmlab.api.quantities import format_duration, parse_bytes, parse_duration
+from swarmlab.component import derived_rng
 from swarmlab.manager.controlapi import create_service, remove_node, remove_service, update_node, update_service
 from swarmlab.plugin import Host
 from swarmlab.sim.broken import InvariantBroken
+from swarmlab.sim.chance import Spread
 from swarmlab.sim.checkers import runs, schedulable
+from swarmlab.sim.clients import Clients
 from swarmlab.sim.entries import NodeEntry, ServiceEntry
 from swarmlab.sim.expectations import named_service, running_by_node, unmet
+from swarmlab.sim.misfortunes import (
+    change_disks,
+    demote,
+    hand_over,
+    is_of_managers,
+    kill_leader,
+    partition_of,
+    power_off,
+    power_on,
+    promote,
+)
 from swarmlab.sim.reading import load_scenario
 from swarmlab.sim.scenario import EventEntry, Expectation, Scenario, availability
 from swarmlab.sim.world import World, WorldConfig
@@ -65,6 +79,8 @@ class ScenarioResult(Value, frozen=True, kw_only=True):
     restarts: int
     commits: int
     decisions: int
+    #: Requests of the scenario's clients that were granted.
+    requests: int = 0
     #: SHA-256 of the decision log.
     log_sha256: str
 
@@ -128,6 +144,7 @@ def play_scenario(
         restarts=run.restarts,
         commits=run.world.view.version,
         decisions=len(run.world.log),
+        requests=run.clients.granted if run.clients is not None else 0,
         log_sha256=hashlib.sha256(text).hexdigest(),
     )
 
@@ -157,6 +174,7 @@ class _Run:
         #: Tasks that make room for one that a move put elsewhere.
         self._moved: set[str] = set()
         self.world.follow(self._committed)
+        self.clients = self._load()
 
     @property
     def moves(self) -> int:
@@ -181,17 +199,28 @@ class _Run:
             if progress is not None:
                 progress(step / steps)
 
+        if self.clients is not None:
+            self.failures += [f"clients: {text}" for text in self.clients.failures()]
+
+    def _load(self) -> Clients | None:
+        load = self.scenario.load
+        if load is None:
+            return None
+        until = after(self.world.heap.start, parse_duration(load.until))
+        rng = derived_rng(self.world.config.seed, "clients")
+        return Clients(self.world, load.clients, Spread.parse(load.pace), until, rng)
+
     def _deploy_all(self) -> None:
         for name, service in self.scenario.services.items():
             self._deploy(name, service)
 
     def _occurrences(self, event: EventEntry) -> Iterator[tuple[Duration, Callable[[], None]]]:
-        at = parse_duration(event.at)
-        if event.flap is None:
-            yield at, lambda: self._try(event.at, lambda: self._happen(event))
+        at, every, node = parse_duration(event.at), parse_duration(event.every), event.flap
+        if node is None:
+            for number in range(event.occurrences):
+                yield Duration(at + number * every), lambda: self._try(event.at, lambda: self._happen(event))
             return
-        every, node = parse_duration(event.every), event.flap
-        for number in range(event.times):
+        for number in range(event.occurrences):
             yield Duration(at + number * every), lambda: self.world.kill_worker(node)
             yield (
                 Duration(at + number * every + every // 2),
@@ -223,6 +252,9 @@ class _Run:
                 world.start_worker(value)
             case "join":
                 self._join(value)
+            case "partition" | "heal" if is_of_managers(world, value):
+                partition = partition_of(world, value)
+                (world.part if action == "partition" else world.mend)(partition)
             case "partition":
                 world.network.cut(world.worker(value).node_id)
             case "heal":
@@ -232,6 +264,20 @@ class _Run:
             case "restart_manager":
                 world.stop_manager()
                 world.heap.later(parse_duration(value), world.start_manager)
+            case "manager_down":
+                power_off(world, value)
+            case "manager_up":
+                power_on(world, value)
+            case "kill_leader":
+                kill_leader(world, parse_duration(value))
+            case "hand_over":
+                hand_over(world)
+            case "disk":
+                change_disks(world, value)
+            case "promote":
+                promote(world, value)
+            case "demote":
+                demote(world, value)
             case "drain" | "pause" | "activate":
                 wanted = availability(action)
                 self._change_node(value, lambda spec: replace(spec, availability=wanted))

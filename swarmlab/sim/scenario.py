@@ -56,12 +56,26 @@ class EventEntry(Entry, frozen=True, kw_only=True):
     kill: str | None = None
     revive: str | None = None
     join: NodeEntry | None = None
+    #: A node is cut off. Of several managers also: one of them, from the others; or sides, such as "m1 w1 | m2 m3 w2";
+    #: or one way, "m1 > m2 m3". Workers that stand on no side reach everybody.
     partition: str | None = None
     heal: str | None = None
     #: The connection of that node breaks; both ends notice.
     hang_up: str | None = None
-    #: The manager's process ends, and starts again after that span.
+    #: The manager's process ends, and starts again after that span; of several managers it is the one that leads.
     restart_manager: str | None = None
+    #: Managers, where there are several; they are called m1, m2 and so on. Power goes and comes back.
+    manager_down: str | None = None
+    manager_up: str | None = None
+    #: The machine of whoever leads has no power for that span; `times` times, `every` so often.
+    kill_leader: str | None = None
+    #: Whoever leads hands over; the text says why.
+    hand_over: str | None = None
+    #: {manager: how its disk is from now on: `stalls`, `fails`, `well`, or how long a write takes, "20ms~1"}
+    disk: Mapping[str, str] | None = None
+    #: A new machine of that name becomes a manager, or one that was demoted does so again.
+    promote: str | None = None
+    demote: str | None = None
     drain: str | None = None
     pause: str | None = None
     activate: str | None = None
@@ -84,8 +98,14 @@ class EventEntry(Entry, frozen=True, kw_only=True):
     expect: Expectation | None = None
     #: Stop and start that node `times` times, `every` so often.
     flap: str | None = None
-    times: int = 10
+    #: 10 for a node that flaps, once for a leader that is killed.
+    times: int | None = None
     every: str = "30s"
+
+    @property
+    def occurrences(self) -> int:
+        """How often it happens."""
+        return self.times if self.times is not None else 10 if self.flap is not None else 1
 
     def actions(self) -> tuple[str, ...]:
         """The names of what is given."""
@@ -93,6 +113,16 @@ class EventEntry(Entry, frozen=True, kw_only=True):
         return tuple(
             name for name, value in given.items() if name not in ("at", "times", "every") and value is not None
         )
+
+
+class LoadEntry(Entry, frozen=True, kw_only=True):
+    """Clients that write and read at any manager, of several; what they see has to be linearizable."""
+
+    clients: int = 3
+    #: How long each rests between two requests.
+    pace: str = "500ms~0.5"
+    #: When they stop, and every manager is read once more.
+    until: str
 
 
 class Scenario(Entry, frozen=True, kw_only=True):
@@ -117,6 +147,7 @@ class Scenario(Entry, frozen=True, kw_only=True):
     commit_drops: float = 0.0
     #: With more than one, they replicate, and how commits are is no matter of a model.
     managers: int = 1
+    load: LoadEntry | None = None
     tasks: TaskEntry = TaskEntry()
     #: An event that the cluster refuses, or that comes while the manager is down, is passed over.
     lenient: bool = False

@@ -36,7 +36,11 @@ _WRITERS: Mapping[type[StoreObject], Mapping[str, frozenset[str]]] = {
         "endpoint": frozenset({"allocator"}),
     },
     Volume: {"publish_status": frozenset({"scheduler"})},
-    Node: {"status": frozenset({"dispatcher"}), "description": frozenset({"dispatcher"})},
+    Node: {
+        "status": frozenset({"dispatcher"}),
+        "description": frozenset({"dispatcher"}),
+        "role": frozenset({"roles"}),
+    },
 }
 _CREATORS: Mapping[type[StoreObject], frozenset[str]] = {Task: _ORCHESTRATORS}
 #: Orchestrators remove what was on nodes that are gone.
