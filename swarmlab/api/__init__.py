@@ -1,6 +1,7 @@
 """The words: specs, objects, states, changes, errors, moments, ids.
 
-Duty: the vocabulary that every room speaks; `proto/` is the wire contract and `wire.py` (imported apart) its codec.
+Duty: the vocabulary that every room speaks; `proto/` is the wire contract and `wire.py` its codec; `trust.py` reads
+certificates. These two need libraries and are imported apart.
 Takes: nothing.
 Gives: frozen values, enums with SwarmKit's numbers, one error tree.
 Never: does anything. Standard library and msgspec only.
@@ -10,6 +11,12 @@ Import from here (`from swarmlab.api import Task, TaskState`); the modules below
 
 from swarmlab.api import defaults
 from swarmlab.api.annotations import Annotations, IndexEntry, Version
+from swarmlab.api.attachments import (
+    AttachNetworkRequest,
+    AttachNetworkResponse,
+    DetachNetworkRequest,
+    DetachNetworkResponse,
+)
 from swarmlab.api.certificates import (
     AcceptancePolicy,
     BlacklistedCertificate,
@@ -23,6 +30,7 @@ from swarmlab.api.certificates import (
     RoleAdmissionSecret,
     RootCA,
     RootRotation,
+    SigningRoot,
 )
 from swarmlab.api.changes import (
     KINDS,
@@ -52,6 +60,14 @@ from swarmlab.api.containers import (
     SecretReference,
     SELinuxContext,
     Ulimit,
+)
+from swarmlab.api.daemon import (
+    DaemonState,
+    DaemonStatus,
+    SwarmInitRequest,
+    SwarmInitResponse,
+    SwarmJoinRequest,
+    SwarmJoinResponse,
 )
 from swarmlab.api.defaults import (
     heartbeat_period,
@@ -153,6 +169,16 @@ from swarmlab.api.ids import (
     base36,
     new_id,
 )
+from swarmlab.api.joining import (
+    GetRootCACertificateRequest,
+    GetRootCACertificateResponse,
+    GetUnlockKeyRequest,
+    GetUnlockKeyResponse,
+    IssueNodeCertificateRequest,
+    IssueNodeCertificateResponse,
+    NodeCertificateStatusRequest,
+    NodeCertificateStatusResponse,
+)
 from swarmlab.api.lab import (
     Explanation,
     LabEvent,
@@ -162,7 +188,20 @@ from swarmlab.api.lab import (
     StrategyInfo,
     WorkerInfo,
 )
-from swarmlab.api.logs import LogAttr, LogContext, LogMessage, LogSelector, LogSubscriptionOptions, last_lines
+from swarmlab.api.logs import (
+    ListenSubscriptionsRequest,
+    LogAttr,
+    LogContext,
+    LogMessage,
+    LogSelector,
+    LogSubscriptionOptions,
+    PublishLogsMessage,
+    PublishLogsResponse,
+    SubscribeLogsMessage,
+    SubscribeLogsRequest,
+    SubscriptionMessage,
+    last_lines,
+)
 from swarmlab.api.modes import Mode, mode_of
 from swarmlab.api.moments import (
     HOUR,
@@ -250,9 +289,20 @@ from swarmlab.api.specs import (
     VolumeSpec,
 )
 from swarmlab.api.tasks import ContainerStatus, TaskStatus
-from swarmlab.api.value import (
-    Value,
+from swarmlab.api.tokens import (
+    UNLOCK_SUBSYSTEM,
+    JoinToken,
+    fingerprint,
+    new_token,
+    new_tokens,
+    new_unlock_key,
+    parse_unlock_key,
+    role_of,
+    root_digest,
+    unlock_key_text,
+    with_new_secret,
 )
+from swarmlab.api.value import Guarded, Value
 from swarmlab.api.volumes import (
     BlockVolume,
     CapacityRange,
@@ -284,6 +334,7 @@ __all__ = [
     "MILLISECOND",
     "MINUTE",
     "SECOND",
+    "UNLOCK_SUBSYSTEM",
     "AcceptancePolicy",
     "Action",
     "AddressFamily",
@@ -298,6 +349,8 @@ __all__ = [
     "AssignmentsMessage",
     "AssignmentsRequest",
     "AssignmentsType",
+    "AttachNetworkRequest",
+    "AttachNetworkResponse",
     "Availability",
     "BindOptions",
     "BlacklistedCertificate",
@@ -321,7 +374,11 @@ __all__ = [
     "Create",
     "CredentialSpec",
     "DNSConfig",
+    "DaemonState",
+    "DaemonStatus",
     "Delete",
+    "DetachNetworkRequest",
+    "DetachNetworkResponse",
     "DiscreteGenericResource",
     "DispatcherConfig",
     "Driver",
@@ -343,8 +400,13 @@ __all__ = [
     "Forbidden",
     "GenericResource",
     "GenericRuntimeSpec",
+    "GetRootCACertificateRequest",
+    "GetRootCACertificateResponse",
+    "GetUnlockKeyRequest",
+    "GetUnlockKeyResponse",
     "GlobalJob",
     "GlobalService",
+    "Guarded",
     "HealthConfig",
     "HeartbeatRequest",
     "HeartbeatResponse",
@@ -357,11 +419,15 @@ __all__ = [
     "Isolation",
     "IssuanceState",
     "IssuanceStatus",
+    "IssueNodeCertificateRequest",
+    "IssueNodeCertificateResponse",
     "JobStatus",
+    "JoinToken",
     "JoinTokens",
     "KeyRotation",
     "LabEvent",
     "LabStatus",
+    "ListenSubscriptionsRequest",
     "Locked",
     "LogAttr",
     "LogContext",
@@ -387,6 +453,8 @@ __all__ = [
     "NetworkSpec",
     "Node",
     "NodeCSIInfo",
+    "NodeCertificateStatusRequest",
+    "NodeCertificateStatusResponse",
     "NodeDescription",
     "NodeId",
     "NodeRole",
@@ -413,6 +481,8 @@ __all__ = [
     "Propagation",
     "ProposalDropped",
     "ProposalUnknown",
+    "PublishLogsMessage",
+    "PublishLogsResponse",
     "PublishMode",
     "PullOptions",
     "RaftConfig",
@@ -453,10 +523,18 @@ __all__ = [
     "SessionMessage",
     "SessionRequest",
     "Shortage",
+    "SigningRoot",
     "SpreadOver",
     "StateError",
     "StoreObject",
     "StrategyInfo",
+    "SubscribeLogsMessage",
+    "SubscribeLogsRequest",
+    "SubscriptionMessage",
+    "SwarmInitRequest",
+    "SwarmInitResponse",
+    "SwarmJoinRequest",
+    "SwarmJoinResponse",
     "SwarmlabError",
     "Task",
     "TaskDefaults",
@@ -514,6 +592,7 @@ __all__ = [
     "between",
     "configs_of",
     "defaults",
+    "fingerprint",
     "format_bytes",
     "format_cpus",
     "format_duration",
@@ -526,19 +605,27 @@ __all__ = [
     "mode_of",
     "name_of",
     "new_id",
+    "new_token",
+    "new_tokens",
+    "new_unlock_key",
     "node_name",
     "parse_bytes",
     "parse_cpus",
     "parse_duration",
     "parse_generic_resources",
+    "parse_unlock_key",
     "restart_policy",
+    "role_of",
     "rollback_config",
+    "root_digest",
     "runtime_of",
     "seconds",
     "secrets_of",
     "stop_grace_period",
     "task_history_limit",
     "task_name",
+    "unlock_key_text",
     "update_config",
     "with_defaults",
+    "with_new_secret",
 ]

@@ -1,12 +1,13 @@
 """Certificates, tokens and keys."""
 
 from collections.abc import Mapping
+from typing import ClassVar
 
 from msgspec import field
 
 from swarmlab.api.enums import CAProtocol, EncryptionAlgorithm, IssuanceState, NodeRole
 from swarmlab.api.moments import Duration, Instant
-from swarmlab.api.value import Value
+from swarmlab.api.value import Guarded, Value
 
 
 class IssuanceStatus(Value, frozen=True):
@@ -31,15 +32,30 @@ class Certificate(Value, frozen=True, kw_only=True):
     cn: str = ""
 
 
-class JoinTokens(Value, frozen=True):
+class JoinTokens(Guarded, frozen=True):
     """The texts with which nodes join in either role."""
+
+    hidden: ClassVar[frozenset[str]] = frozenset({"worker", "manager"})
 
     worker: str = ""
     manager: str = ""
 
 
-class RootRotation(Value, frozen=True):
+class SigningRoot(Guarded, frozen=True):
+    """A root with its key."""
+
+    hidden: ClassVar[frozenset[str]] = frozenset({"ca_key"})
+
+    #: PEM.
+    ca_cert: bytes = b""
+    #: PEM, PKCS#8.
+    ca_key: bytes = b""
+
+
+class RootRotation(Guarded, frozen=True):
     """The root that replaces the present one, while nodes change over."""
+
+    hidden: ClassVar[frozenset[str]] = frozenset({"ca_key"})
 
     #: New root, PEM.
     ca_cert: bytes = b""
@@ -49,8 +65,10 @@ class RootRotation(Value, frozen=True):
     cross_signed_ca_cert: bytes = b""
 
 
-class RootCA(Value, frozen=True, kw_only=True):
+class RootCA(Guarded, frozen=True, kw_only=True):
     """The certificate authority of the cluster: its root, tokens and rotation."""
+
+    hidden: ClassVar[frozenset[str]] = frozenset({"ca_key"})
 
     #: PEM; never shown to clients.
     ca_key: bytes = b""
@@ -83,8 +101,10 @@ class ExternalCA(Value, frozen=True, kw_only=True):
     ca_cert: bytes = b""
 
 
-class CAConfig(Value, frozen=True, kw_only=True):
+class CAConfig(Guarded, frozen=True, kw_only=True):
     """How long certificates live, who signs them and whether the root is to change."""
+
+    hidden: ClassVar[frozenset[str]] = frozenset({"signing_ca_key"})
 
     #: Life of a node certificate, at least 1 h; None: 2160 h.
     node_cert_expiry: Duration | None = None
@@ -97,8 +117,10 @@ class CAConfig(Value, frozen=True, kw_only=True):
     force_rotate: int = 0
 
 
-class EncryptionKey(Value, frozen=True, kw_only=True):
+class EncryptionKey(Guarded, frozen=True, kw_only=True):
     """A symmetric key that the managers hand out."""
+
+    hidden: ClassVar[frozenset[str]] = frozenset({"key"})
 
     #: `networking:gossip`, `networking:ipsec`, or `swarm-manager` for the unlock key.
     subsystem: str = ""
@@ -107,6 +129,10 @@ class EncryptionKey(Value, frozen=True, kw_only=True):
     key: bytes = b""
     #: Orders the keys of a subsystem and tells them apart.
     lamport_time: int = 0
+
+    def __repr__(self) -> str:
+        """Without the key, which is for no log."""
+        return f"EncryptionKey(subsystem={self.subsystem!r}, lamport_time={self.lamport_time})"
 
 
 class RoleAdmissionSecret(Value, frozen=True):

@@ -53,6 +53,52 @@ class LogMessage(Value, frozen=True, kw_only=True):
     attrs: tuple[LogAttr, ...] = ()
 
 
+class SubscribeLogsRequest(Value, frozen=True):
+    """A client's wish for lines."""
+
+    #: Always set, and names something.
+    selector: LogSelector | None = None
+    #: None: all that is there.
+    options: LogSubscriptionOptions | None = None
+
+
+class SubscribeLogsMessage(Value, frozen=True):
+    """Some lines for a client."""
+
+    messages: tuple[LogMessage, ...] = ()
+
+
+class ListenSubscriptionsRequest(Value, frozen=True):
+    """A node asks to be told whose lines are wanted of it, as long as it lives."""
+
+
+class SubscriptionMessage(Value, frozen=True, kw_only=True):
+    """A node is to publish lines, or to stop doing so."""
+
+    #: Names the subscription in what is published.
+    id: str = ""
+    #: Always set: stock workers read it unchecked.
+    selector: LogSelector | None = None
+    #: Always set: stock workers read it unchecked.
+    options: LogSubscriptionOptions | None = None
+    #: Nothing more is wanted.
+    close: bool = False
+
+
+class PublishLogsMessage(Value, frozen=True, kw_only=True):
+    """Some lines of a node for one subscription."""
+
+    #: The same in every message of a stream.
+    subscription_id: str = ""
+    messages: tuple[LogMessage, ...] = ()
+    #: The node has nothing more to say.
+    close: bool = False
+
+
+class PublishLogsResponse(Value, frozen=True):
+    """The lines of a stream were taken."""
+
+
 def last_lines(count: int) -> int:
     """The `tail` of `LogSubscriptionOptions` for the last `count` lines."""
     return -count - 1

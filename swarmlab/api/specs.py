@@ -1,5 +1,7 @@
 """What a user asks for: the specs of every kind of object."""
 
+from typing import ClassVar
+
 from msgspec import field
 
 from swarmlab.api.annotations import Annotations
@@ -12,7 +14,7 @@ from swarmlab.api.placement import Placement
 from swarmlab.api.policies import RestartPolicy, UpdateConfig
 from swarmlab.api.resources import ResourceRequirements
 from swarmlab.api.settings import DispatcherConfig, EncryptionConfig, OrchestrationConfig, RaftConfig, TaskDefaults
-from swarmlab.api.value import Value
+from swarmlab.api.value import Guarded, Value
 from swarmlab.api.volumes import CapacityRange, TopologyRequirement, VolumeAccessMode, VolumeSecret
 
 
@@ -152,8 +154,10 @@ class ClusterSpec(Value, frozen=True, kw_only=True):
     encryption_config: EncryptionConfig = EncryptionConfig()
 
 
-class SecretSpec(Value, frozen=True, kw_only=True):
+class SecretSpec(Guarded, frozen=True, kw_only=True):
     """A secret: a name and bytes that only containers see."""
+
+    hidden: ClassVar[frozenset[str]] = frozenset({"data"})
 
     annotations: Annotations = Annotations()
     #: 1 to 511,999 bytes; never shown to clients.

@@ -30,6 +30,7 @@ from swarmlab.api.errors import InvalidSpec
 from swarmlab.api.proto import (
     ca_pb2,
     control_pb2,
+    daemon_pb2,
     dispatcher_pb2,
     health_pb2,
     lab_pb2,
@@ -47,6 +48,7 @@ V = TypeVar("V", bound=Value)
 _FILES = (
     ca_pb2,
     control_pb2,
+    daemon_pb2,
     dispatcher_pb2,
     health_pb2,
     lab_pb2,

@@ -1,7 +1,10 @@
 """The node commands."""
 
 import argparse
+import sys
+import time
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
@@ -9,7 +12,9 @@ from swarmlab.api import (
     Availability,
     Filters,
     Node,
+    NodeRole,
     NodeState,
+    OutOfSequence,
     Reachability,
     Resources,
     format_bytes,
@@ -17,15 +22,20 @@ from swarmlab.api import (
     format_generic_resources,
     name_of,
 )
+from swarmlab.cli.certificate_life import WARN_LEFT, certificate_life
 from swarmlab.cli.cluster import connected, find_node, found
-from swarmlab.cli.exits import Refused, UsageError
+from swarmlab.cli.exits import UsageError
 from swarmlab.cli.filters import filtered, has_label, starts
-from swarmlab.cli.output import Column, show, show_documents, show_ids, show_pretty, state_style
+from swarmlab.cli.output import Column, format_instant, show, show_documents, show_ids, show_pretty, state_style
 from swarmlab.cli.pairs import labels, less
 from swarmlab.cli.parser import waits
+from swarmlab.cli.quantities import format_age
 from swarmlab.cli.service_flags import label_keys
 from swarmlab.cli.task_views import show_tasks
-from swarmlab.cli.waiting import drained, node_is, settled, unsettled, wait_for
+from swarmlab.cli.waiting import drained, is_manager, is_worker, node_is, settled, unsettled, wait_for
+
+if TYPE_CHECKING:
+    from swarmlab.edges.grpc.client import Client
 
 
 def _word(node: Node) -> str:
@@ -58,12 +68,26 @@ def _platform(node: Node) -> str:
     return f"{platform.os}/{platform.architecture}" if platform is not None else ""
 
 
+def certificate_age(node: Node) -> str:
+    """How long the node's certificate is still good for; empty where it has none."""
+    life = certificate_life(node.certificate.certificate)
+    if life is None:
+        return ""
+    left = life.end - time.time_ns()
+    return f"In {format_age(left).lower()}" if left > 0 else f"{format_age(-left)} ago"
+
+
+def _expiry_style(text: str) -> str:
+    return "red" if text.endswith(" ago") else ""
+
+
 COLUMNS: tuple[Column[Node], ...] = (
     Column("ID", lambda node: node.id, id=True),
     Column("HOSTNAME", name_of),
     Column("STATUS", _word, style=state_style),
     Column("AVAILABILITY", lambda node: node.spec.availability.name.capitalize(), style=state_style),
     Column("MANAGER STATUS", _manager),
+    Column("CERT EXPIRES", certificate_age, style=_expiry_style),
     Column("CPUS", lambda node: format_cpus(_resources(node).nano_cpus)),
     Column("MEMORY", lambda node: format_bytes(_resources(node).memory_bytes)),
     Column("ENGINE VERSION", _engine_version),
@@ -99,6 +123,22 @@ async def ls(options: argparse.Namespace) -> None:
         show_ids(node.id for node in nodes)
     else:
         show(nodes, COLUMNS, output=options.output, name=name_of, whole=bool(options.no_trunc))
+        if options.output in ("table", "wide"):
+            warn_of_expiry(nodes)
+
+
+def warn_of_expiry(nodes: Sequence[Node]) -> None:
+    """Name on standard error the nodes whose certificates are about to run out, or have: they were not renewed."""
+    now = time.time_ns()
+    for node in nodes:
+        life = certificate_life(node.certificate.certificate)
+        if life is not None and life.left(now) <= WARN_LEFT:
+            word = "expires" if life.end > now else "has expired"
+            print(
+                f"Warning: the certificate of node {name_of(node) or node.id} {word} at {format_instant(life.end)}; a "
+                "node renews it by itself at 50 to 80 % of its life: see that it runs and reaches a manager",
+                file=sys.stderr,
+            )
 
 
 def natural(text: str) -> list[tuple[int, str]]:
@@ -140,12 +180,55 @@ async def ps(options: argparse.Namespace) -> None:
         await show_tasks(client, options, Filters(node_ids=ids))
 
 
+async def promote(options: argparse.Namespace) -> None:
+    """Make nodes managers."""
+    async with connected(options) as client:
+        everything = await client.list_nodes()
+        for word in options.nodes:
+            node = found("node", everything, word)
+            if node.spec.desired_role is NodeRole.MANAGER:
+                print(f"Node {word} is already a manager.")
+                continue
+            await _give_role(client, node, NodeRole.MANAGER)
+            print(f"Node {word} promoted to a manager in the swarm.")
+        if waits(options):
+            for word in options.nodes:
+                await wait_for(client, options, is_manager(found("node", everything, word).id, word))
+
+
+async def demote(options: argparse.Namespace) -> None:
+    """Make managers workers."""
+    async with connected(options) as client:
+        everything = await client.list_nodes()
+        for word in options.nodes:
+            node = found("node", everything, word)
+            if node.spec.desired_role is NodeRole.WORKER:
+                print(f"Node {word} is already a worker.")
+                continue
+            await _give_role(client, node, NodeRole.WORKER)
+            print(f"Manager {word} demoted in the swarm.")
+        if waits(options):
+            for word in options.nodes:
+                await wait_for(client, options, is_worker(found("node", everything, word).id, word))
+
+
+async def _give_role(client: "Client", node: Node, role: NodeRole) -> None:
+    """Have the node wanted in that role; read again where somebody else changed it meanwhile."""
+    while True:
+        try:
+            await client.update_node(node.id, node.meta.version.index, replace(node.spec, desired_role=role))
+        except OutOfSequence:
+            node = await client.get_node(node.id)
+        else:
+            return
+
+
 async def update(options: argparse.Namespace) -> None:
     """Change availability and labels of a node."""
-    if options.role is not None:
-        raise Refused(f"--role {options.role}: managers cannot be added or removed yet; this cluster has one")
-    if options.availability is None and not options.label_add and not options.label_rm:
-        raise UsageError("nothing to change; give --availability, --label-add or --label-rm", "swarmlab node update")
+    if options.availability is None and options.role is None and not options.label_add and not options.label_rm:
+        raise UsageError(
+            "nothing to change; give --availability, --role, --label-add or --label-rm", "swarmlab node update"
+        )
     added = labels("--label-add", options.label_add)
     async with connected(options) as client:
         node = await find_node(client, options.node)
@@ -156,6 +239,8 @@ async def update(options: argparse.Namespace) -> None:
         )
         if options.availability is not None:
             spec = replace(spec, availability=Availability[options.availability.upper()])
+        if options.role is not None:
+            spec = replace(spec, desired_role=NodeRole[options.role.upper()])
         apart = await unsettled(client) if waits(options) else frozenset()
         await client.update_node(node.id, node.meta.version.index, spec)
         print(node.id)

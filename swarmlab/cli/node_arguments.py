@@ -32,9 +32,23 @@ def update_arguments(parser: Parser) -> None:
     )
     parser.many("--label-add", metavar="KEY=VALUE", what="add or change a label")
     parser.many("--label-rm", metavar="KEY", what="remove a label")
-    parser.value("--role", metavar="ROLE", choices=("worker", "manager"), what="refused: managers cannot be added yet")
+    parser.value(
+        "--role", metavar="ROLE", choices=("worker", "manager"), what="its part in the cluster: worker or manager"
+    )
     add_waiting(parser, "no task runs on it (with --availability drain) or its tasks have come to rest")
     parser.add_argument("node", metavar="NODE")
+
+
+def promote_arguments(parser: Parser) -> None:
+    """`node promote NODE...`."""
+    add_waiting(parser, "they take part in consensus")
+    parser.add_argument("nodes", metavar="NODE", nargs="+")
+
+
+def demote_arguments(parser: Parser) -> None:
+    """`node demote NODE...`."""
+    add_waiting(parser, "they are workers")
+    parser.add_argument("nodes", metavar="NODE", nargs="+")
 
 
 def rm_arguments(parser: Parser) -> None:

@@ -15,14 +15,14 @@ from typing import TYPE_CHECKING, Any
 from swarmlab.api import LabEvent, StoreObject, TaskState, name_of
 from swarmlab.cli.compose import Stack, read_stack, stack_name
 from swarmlab.cli.compose_service import STACK_LABEL
-from swarmlab.cli.exits import Exit, Refused
+from swarmlab.cli.exits import Exit
 from swarmlab.cli.names import remove_names, write_names
 from swarmlab.cli.output import on_terminal
 from swarmlab.cli.pairs import labels
 from swarmlab.cli.paths import runtime_directory, socket_path
 
 if TYPE_CHECKING:
-    from swarmlab.embedded import EmbeddedCluster, EmbeddedConfig
+    from swarmlab.embedded import EmbeddedCluster, EmbeddedConfig, Fleet
     from swarmlab.store import Snapshot
 
 #: Seconds between two frames of the live view, and between two writings of the names.
@@ -33,17 +33,15 @@ _EVENTS = 200
 
 async def run(options: argparse.Namespace) -> int:
     """Start the cluster, show it until Ctrl-C or a signal, and stop it with all its tasks."""
-    if options.managers not in (None, 1):
-        raise Refused(f"--managers {options.managers}: a cluster has one manager for now; several need Raft")
     stack = _stack(options.stack)
     config = _config(options)
-    from swarmlab.embedded import EmbeddedCluster
+    from swarmlab.embedded import EmbeddedCluster, Fleet
 
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         loop.add_signal_handler(number, stop.set)
-    cluster = EmbeddedCluster(config)
+    cluster: EmbeddedCluster | Fleet = EmbeddedCluster(config) if config.managers == 1 else Fleet(config)
     plain = bool(options.plain) or not on_terminal()
     async with cluster:
         async with _names_kept(cluster, _socket_of(cluster)):
@@ -53,7 +51,7 @@ async def run(options: argparse.Namespace) -> int:
         tasks, services = _alive(cluster.view), len(cluster.view.services())
         print(f"stopping {tasks} tasks of {services} services ...", file=sys.stderr, flush=True)
     kept = f"the cluster is kept in {config.state_dir}" if config.state_dir else "nothing of it is left"
-    print(f"stopped: {tasks} tasks, {len(cluster.status().workers)} workers; {kept}")
+    print(f"stopped: {tasks} tasks, {_nodes(cluster)}; {kept}")
     return Exit.OK
 
 
@@ -65,6 +63,7 @@ def _config(options: argparse.Namespace) -> "EmbeddedConfig":
         strategy=options.strategy or "spread",
         parameters=labels("--set", options.set),
         plugins=tuple(options.plugin),
+        managers=options.managers or 1,
         workers=4 if options.workers is None else options.workers,
         executor=options.executor or "auto",
         state_dir=Path(options.state_dir).absolute() if options.state_dir else None,
@@ -78,13 +77,13 @@ def _stack(file: str | None) -> Stack | None:
     return read_stack(file, stack_name(file)) if file else None
 
 
-def _socket_of(cluster: "EmbeddedCluster") -> Path:
+def _socket_of(cluster: "EmbeddedCluster | Fleet") -> Path:
     socket = cluster.config.socket
     assert socket is not None, "a cluster in the foreground has a socket"
     return socket
 
 
-async def _deploy(cluster: "EmbeddedCluster", stack: Stack) -> None:
+async def _deploy(cluster: "EmbeddedCluster | Fleet", stack: Stack) -> None:
     """Deploy through the control socket, as a second terminal would."""
     from swarmlab.cli.stack import deploy_stack
     from swarmlab.edges.grpc.client import Client
@@ -95,7 +94,7 @@ async def _deploy(cluster: "EmbeddedCluster", stack: Stack) -> None:
         await deploy_stack(client, stack)
 
 
-def hints(cluster: "EmbeddedCluster") -> list[str]:
+def hints(cluster: "EmbeddedCluster | Fleet") -> list[str]:
     """What to type in a second terminal."""
     socket = _socket_of(cluster)
     export = []
@@ -110,13 +109,13 @@ def hints(cluster: "EmbeddedCluster") -> list[str]:
     ]
 
 
-async def _show_plain(cluster: "EmbeddedCluster", stop: asyncio.Event) -> None:
+async def _show_plain(cluster: "EmbeddedCluster | Fleet", stop: asyncio.Event) -> None:
     """One line for each event, until stopped."""
     from swarmlab.cli.events import event_line
 
     status = cluster.status()
     print(
-        f"swarmlab: strategy {status.strategy}, {len(status.workers)} workers, executor {cluster.executor}, "
+        f"swarmlab: strategy {status.strategy}, {_nodes(cluster)}, executor {cluster.executor}, "
         f"socket {_socket_of(cluster)}"
     )
     print("\n".join(hints(cluster)))
@@ -129,7 +128,7 @@ async def _show_plain(cluster: "EmbeddedCluster", stop: asyncio.Event) -> None:
     await _until(stop, follow())
 
 
-async def _show_live(cluster: "EmbeddedCluster", stop: asyncio.Event) -> None:
+async def _show_live(cluster: "EmbeddedCluster | Fleet", stop: asyncio.Event) -> None:
     """The live view, drawn anew whenever something changed, and once a second for the clock."""
     from rich.console import Console
     from rich.live import Live
@@ -169,13 +168,19 @@ async def _until(stop: asyncio.Event, *work: Coroutine[Any, Any, None]) -> None:
         waiting.add_done_callback(lambda _: [task.cancel() for task in tasks])
 
 
+def _nodes(cluster: "EmbeddedCluster | Fleet") -> str:
+    """How many there are, in words."""
+    workers = f"{cluster.config.workers} workers"
+    return workers if cluster.config.managers == 1 else f"{cluster.config.managers} managers, {workers}"
+
+
 def _alive(view: "Snapshot") -> int:
     """How many tasks are on nodes and have not ended."""
     return sum(TaskState.ASSIGNED <= task.status.state <= TaskState.RUNNING for task in view.tasks())
 
 
 @asynccontextmanager
-async def _names_kept(cluster: "EmbeddedCluster", socket: Path) -> AsyncIterator[None]:
+async def _names_kept(cluster: "EmbeddedCluster | Fleet", socket: Path) -> AsyncIterator[None]:
     """Keep the file of names for completion beside the socket, and take it away at the end."""
     changed = asyncio.Event()
     changed.set()
@@ -202,7 +207,7 @@ async def _names_kept(cluster: "EmbeddedCluster", socket: Path) -> AsyncIterator
         remove_names(socket)
 
 
-def names_of(cluster: "EmbeddedCluster") -> dict[str, list[str]]:
+def names_of(cluster: "EmbeddedCluster | Fleet") -> dict[str, list[str]]:
     """{kind: names} of what can be completed."""
     view = cluster.view
     kinds: dict[str, Sequence[StoreObject]] = {

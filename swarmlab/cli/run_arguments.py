@@ -12,7 +12,12 @@ def run_arguments(parser: Parser) -> None:
     parser.value("--stack", metavar="FILE", what="deploy this compose file at the start")
     parser.value("--state-dir", metavar="DIR", what="keep the cluster there over restarts")
     parser.value("--socket", metavar="PATH", what="control socket (or $SWARMLAB_SOCKET)")
-    parser.value("--managers", metavar="N", of=positive, what="managers (1; more arrive with Raft)")
+    parser.value(
+        "--managers",
+        metavar="N",
+        of=positive,
+        what="managers (default 1); several are nodes m1, m2, ... of their own, over the loopback",
+    )
     parser.switch("--plain", what="one line for each event; the default where output is no terminal")
 
 

@@ -11,8 +11,10 @@ from swarmlab.api import (
     Filters,
     Mode,
     NodeId,
+    NodeRole,
     NodeState,
     NotFound,
+    Reachability,
     Service,
     ServiceId,
     Task,
@@ -320,6 +322,29 @@ def drained(node_id: NodeId, name: str, apart: frozenset[ServiceId] = frozenset(
         if left:
             return Look(False, f"{name}: {tasks_of(len(left))} left")
         return await everywhere(client)
+
+    return look
+
+
+def is_manager(node_id: NodeId, name: str) -> Condition:
+    """The node takes part in consensus, and answers."""
+
+    async def look(client: "Client") -> Look:
+        status = (await client.get_node(node_id)).manager_status
+        if status is None:
+            return Look(False, f"{name}: not a manager yet")
+        return Look(status.reachability is Reachability.REACHABLE, f"{name}: {status.reachability.name.lower()}")
+
+    return look
+
+
+def is_worker(node_id: NodeId, name: str) -> Condition:
+    """The node takes no part in consensus any more, and its role is that of a worker."""
+
+    async def look(client: "Client") -> Look:
+        node = await client.get_node(node_id)
+        done = node.manager_status is None and node.role is NodeRole.WORKER
+        return Look(done, f"{name}: {'a worker' if done else 'still a manager'}")
 
     return look
 

@@ -3,7 +3,7 @@
 import asyncio
 import random
 from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any, Self, TypeVar, cast
 
@@ -30,12 +30,13 @@ from swarmlab.api import (
     WorkerInfo,
     seconds,
 )
+from swarmlab.daemon.executors import ExecutorKind, choose_executor
+from swarmlab.daemon.story import Story
 from swarmlab.edges.disk import DiskProposer
 from swarmlab.edges.driver import Alarm, LiveClock, LoopTimers, fresh_seed
 from swarmlab.edges.grpc import ControlServer, TaskLogs
-from swarmlab.embedded.executors import ExecutorKind, choose_executor
+from swarmlab.embedded.alone import alone
 from swarmlab.embedded.scratch import scratch_directory
-from swarmlab.embedded.story import Story
 from swarmlab.embedded.worker import EmbeddedWorker, Surroundings
 from swarmlab.node import Manager, ManagerConfig, Ports, admit_worker, found_cluster
 from swarmlab.node.manager import Request
@@ -54,6 +55,8 @@ class EmbeddedConfig(Value, frozen=True, kw_only=True):
     strategy: str = "spread"
     parameters: Mapping[str, str] = field(default_factory=dict)
     plugins: tuple[str, ...] = ()
+    #: With one, it decides alone in this process; several are a `Fleet` of nodes over the loopback.
+    managers: int = 1
     workers: int = 4
     #: "auto": docker where an Engine answers, else process.
     executor: str = "auto"
@@ -96,13 +99,13 @@ class EmbeddedCluster:
         self.cluster_id = ClusterId("")
 
     async def __aenter__(self) -> Self:
-        async with _alone(), AsyncExitStack() as stack:
+        async with alone(), AsyncExitStack() as stack:
             await self._start(stack)
             self._stack = stack.pop_all()
         return self
 
     async def __aexit__(self, *failure: object) -> None:
-        async with _alone():
+        async with alone():
             await self._stack.aclose()
 
     @property
@@ -120,6 +123,9 @@ class EmbeddedCluster:
     def entropy(self) -> random.Random:
         """Chance for what is outside of the cluster's parts; from the operating system."""
         return random.SystemRandom()
+
+    def managers(self) -> None:
+        """One manager decides alone."""
 
     async def mutate(self, request: Request[T]) -> T:
         """Commit what `request` asks for, and its answer once it is final. Raises what the request and the store do."""
@@ -322,20 +328,6 @@ class EmbeddedCluster:
         worker = self._by_id.get(node)
         if worker is not None:
             worker.receive_soon(message, call)
-
-
-@asynccontextmanager
-async def _alone() -> AsyncIterator[None]:
-    """Let the one failure of a group of tasks come out of it by itself; several stay together."""
-    failure: Exception | None = None
-    try:
-        yield
-    except ExceptionGroup as group:
-        failure = group
-    while isinstance(failure, ExceptionGroup) and len(failure.exceptions) == 1:
-        failure = failure.exceptions[0]
-    if failure is not None:
-        raise failure
 
 
 def _admission(name: str, known: NodeId | None) -> Request[NodeId]:

@@ -7,22 +7,25 @@ Gives: `Manager`, `Replica` and `Worker`, the same for a live cluster and for a 
 Never: knows an edge by name.
 """
 
-from swarmlab.node.bootstrap import admit_worker, found_cluster
+from swarmlab.node.bootstrap import Founding, admit_worker, found_cluster
 from swarmlab.node.consensus import RaftDisk, RaftWire, Write
 from swarmlab.node.image import Image, Recovered, alone, assembled, founding, joining
 from swarmlab.node.manager import Manager, ManagerConfig
 from swarmlab.node.members import RaftMember, Roster
-from swarmlab.node.ports import MembershipPorts, Ports, Timers
+from swarmlab.node.ports import AuthorityPorts, MembershipPorts, Neighbours, Ports, Timers
 from swarmlab.node.replica import Replica
 from swarmlab.node.status import Joined, ReplicaConfig, Status
 from swarmlab.node.worker import Worker, WorkerConfig, WorkerPorts
 
 __all__ = [
+    "AuthorityPorts",
+    "Founding",
     "Image",
     "Joined",
     "Manager",
     "ManagerConfig",
     "MembershipPorts",
+    "Neighbours",
     "Ports",
     "RaftDisk",
     "RaftMember",

@@ -4,12 +4,26 @@ import random
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-from swarmlab.api import Changes, Duration, Explanation, Instant, NotFound, TaskId, Value, seconds
+from swarmlab.api import (
+    Changes,
+    Duration,
+    Explanation,
+    Instant,
+    NotFound,
+    NotLeader,
+    TaskId,
+    Unsupported,
+    Value,
+    seconds,
+)
+from swarmlab.ca import CertificateAuthority, MakeRoot, RootMade, Sign, Signed
 from swarmlab.component import (
     Assembly,
     CancelTimer,
     Component,
     Disconnected,
+    Effect,
+    Port,
     Propose,
     Proposed,
     Received,
@@ -21,6 +35,8 @@ from swarmlab.component import (
 )
 from swarmlab.manager.allocator import Allocator
 from swarmlab.manager.dispatcher import Dispatcher
+from swarmlab.manager.keymanager import KeyManager
+from swarmlab.manager.logbroker import LogBroker
 from swarmlab.manager.orchestrator import (
     ConstraintEnforcer,
     GlobalOrchestrator,
@@ -29,9 +45,10 @@ from swarmlab.manager.orchestrator import (
     TaskReaper,
 )
 from swarmlab.manager.rebalancer import Rebalancer
+from swarmlab.manager.resourceapi import ResourceAllocator
 from swarmlab.manager.rolemanager import LeaveRaft, RaftLeft, RoleManager
 from swarmlab.manager.scheduler import Scheduler
-from swarmlab.node.ports import MembershipPorts, Ports, effect_port
+from swarmlab.node.ports import ALONE, AuthorityPorts, MembershipPorts, Neighbours, Ports, effect_port
 from swarmlab.plugin import Host
 from swarmlab.raft import RaftId
 from swarmlab.store import EMPTY, Committed, Led, Outcome, Proposer, Snapshot, Store
@@ -58,8 +75,9 @@ class ManagerConfig(Value, frozen=True, kw_only=True):
 class Manager:
     """The deciding half of a cluster: everything is driven by messages, timers and requests from outside.
 
-    `proposer` decides how a change becomes final: at once, or after a disk or a quorum has it. `membership` is its raft
-    group, where it has one: without it no node becomes a manager, and none ceases to be one.
+    `proposer` decides how a change becomes final: at once, or after a disk or a quorum has it. With `authority`, it
+    issues certificates, and draws what must not be foretold from its entropy. `membership` is its raft group, where it
+    has one: without it no node becomes a manager, and none ceases to be one. `neighbours` are the machines around it.
     """
 
     def __init__(
@@ -70,17 +88,21 @@ class Manager:
         proposer: Proposer,
         snapshot: Snapshot = EMPTY,
         *,
+        authority: AuthorityPorts | None = None,
         membership: MembershipPorts | None = None,
+        neighbours: Neighbours = ALONE,
     ) -> None:
         def rng(name: str) -> random.Random:
             # A manager that starts again must not give the ids of its last life anew.
             return derived_rng(config.seed, f"{config.manager_id}@{snapshot.version}/{name}")
 
         self._clock = ports.clock
-        self._ids = rng("requests")
+        self._send = ports.send
+        self._ids = rng("requests") if authority is None else authority.entropy
         self._scheduler = Scheduler(host, rng("scheduler"), debounce=config.debounce, latency=config.latency)
         components: list[Component] = [
             Allocator(),
+            KeyManager(ports.entropy),
             ReplicatedOrchestrator(rng("replicated")),
             GlobalOrchestrator(rng("global")),
             JobsOrchestrator(rng("jobs")),
@@ -88,10 +110,23 @@ class Manager:
             TaskReaper(),
             self._scheduler,
             Rebalancer(host, rng("rebalancer"), settle=config.settle),
-            Dispatcher(rng("dispatcher"), manager_id=config.manager_id),
+            Dispatcher(
+                rng("dispatcher"),
+                managers=neighbours.managers,
+                manager_id=config.manager_id,
+                address_of=neighbours.address_of,
+            ),
+            ResourceAllocator(rng("resourceapi")),
+            LogBroker(rng("logbroker")),
         ]
+        if authority is not None:
+            components.append(CertificateAuthority(authority.entropy))
         if membership is not None:
             components.append(RoleManager(membership.managers))
+        #: {class of message: the component that takes it}; a component names those that it takes.
+        self._takers: dict[type[Any], str] = {
+            kind: component.name for component in components for kind in getattr(component, "takes", ())
+        }
         timers = ports.timers(self._fire)
 
         def propose(source: str, effect: Propose) -> None:
@@ -108,6 +143,7 @@ class Manager:
             components,
             dict(
                 [
+                    *([] if authority is None else self._authority_ports(authority)),
                     *([] if membership is None else [effect_port(LeaveRaft, self._leaver(membership))]),
                     effect_port(Propose, propose),
                     effect_port(SetTimer, lambda source, effect: timers.set(source, effect.name, effect.at)),
@@ -152,14 +188,22 @@ class Manager:
         self.store.propose(changes, committed)
 
     def receive(self, sender: str, message: Any, call: int) -> None:
-        """Take a message of a worker."""
-        if self._leads:
-            self.assembly.post("dispatcher", Received(sender, message, call))
+        """Take a message of a node or of a client.
+
+        What no part takes, and all while this manager does not lead, ends its call with an error.
+        """
+        if not self._leads:
+            self._send(sender, NotLeader(), call)
+        elif type(message) not in self._takers:
+            self._send(sender, Unsupported(f"{type(message).__name__} is not a call that this manager takes"), call)
+        else:
+            self.assembly.post(self._takers[type(message)], Received(sender, message, call))
 
     def disconnected(self, peer: str) -> None:
-        """The connection of a worker is gone."""
+        """The connection of a node or of a client is gone: every part that takes messages hears it."""
         if self._leads:
-            self.assembly.post("dispatcher", Disconnected(peer))
+            for component in sorted(set(self._takers.values())):
+                self.assembly.post(component, Disconnected(peer))
 
     def explain(self, task_id: TaskId) -> Explanation:
         """Why the task is where it is.
@@ -170,6 +214,16 @@ class Manager:
         if self.store.view.task(task_id) is None:
             raise NotFound(f"task {task_id} not found")
         return self._scheduler.explain(task_id, self.store.view, self._clock())
+
+    def _authority_ports(self, authority: AuthorityPorts) -> list[tuple[type[Effect], Port]]:
+        def answer(event: Signed | RootMade) -> None:
+            if self._leads:
+                self.assembly.post(CertificateAuthority.name, event)
+
+        return [
+            effect_port(Sign, lambda _, effect: authority.sign(effect, answer)),
+            effect_port(MakeRoot, lambda _, effect: authority.make_root(effect, answer)),
+        ]
 
     def _leaver(self, membership: MembershipPorts) -> Callable[[str, LeaveRaft], None]:
         def leave(source: str, effect: LeaveRaft) -> None:

@@ -1,9 +1,11 @@
 """What a machine needs of its world."""
 
-from collections.abc import Callable, Mapping
+import random
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol, TypeVar
 
-from swarmlab.api import Changes, Instant, ManagerStatus, NodeId
+from swarmlab.api import Changes, Instant, ManagerStatus, NodeId, WeightedPeer
+from swarmlab.ca import MakeRoot, RootMade, Sign, Signed
 from swarmlab.component import Effect
 from swarmlab.raft import RaftId
 from swarmlab.store import Snapshot
@@ -35,6 +37,33 @@ class Ports(NamedTuple):
     record: Callable[[str, str, Mapping[str, Any]], None]
     #: Hears (component, changes, committed view) before a part of a manager proposes them.
     proposing: Callable[[str, Changes, Snapshot], None] = _unheard
+    #: Where keys come from. The operating system's, unless a world has to be repeatable more than its keys secret.
+    entropy: random.Random = random.SystemRandom()
+
+
+class AuthorityPorts(NamedTuple):
+    """What a manager with a certificate authority needs beside `Ports`.
+
+    Both answer `post` once, at once or later.
+    """
+
+    sign: Callable[[Sign, Callable[[Signed], None]], None]
+    make_root: Callable[[MakeRoot, Callable[[RootMade], None]], None]
+    #: Ids of nodes, join tokens and unlock keys are drawn from it, so nobody may be able to foretell it.
+    entropy: random.Random
+
+
+class Neighbours(NamedTuple):
+    """The machines around a manager, as far as its world knows of them."""
+
+    #: The complete list of managers that every worker is told.
+    managers: Callable[[], Sequence[WeightedPeer]]
+    #: From where a node with a session is connected, without a port; empty where that is not known.
+    address_of: Callable[[NodeId], str] | None = None
+
+
+#: Of a manager whose workers find it without an address.
+ALONE = Neighbours(lambda: ())
 
 
 class MembershipPorts(NamedTuple):

@@ -7,7 +7,20 @@ good (ORPHANED) is said by those who know.
 
 from collections.abc import Iterator, Mapping
 
-from swarmlab.api import Changes, Create, Delete, Node, Service, StoreObject, Task, TaskState, Update, Volume
+from swarmlab.api import (
+    Changes,
+    Cluster,
+    Create,
+    Delete,
+    Network,
+    Node,
+    Service,
+    StoreObject,
+    Task,
+    TaskState,
+    Update,
+    Volume,
+)
 from swarmlab.sim.broken import InvariantBroken
 from swarmlab.store import Snapshot
 
@@ -40,11 +53,21 @@ _WRITERS: Mapping[type[StoreObject], Mapping[str, frozenset[str]]] = {
         "status": frozenset({"dispatcher"}),
         "description": frozenset({"dispatcher"}),
         "role": frozenset({"roles"}),
+        "attachments": frozenset({"allocator"}),
+    },
+    Network: {"driver_state": frozenset({"allocator"}), "ipam": frozenset({"allocator"})},
+    Cluster: {
+        "network_bootstrap_keys": frozenset({"keymanager"}),
+        "encryption_key_lamport_clock": frozenset({"keymanager"}),
     },
 }
-_CREATORS: Mapping[type[StoreObject], frozenset[str]] = {Task: _ORCHESTRATORS}
+_CREATORS: Mapping[type[StoreObject], frozenset[str]] = {Task: _ORCHESTRATORS | {"resourceapi"}}
 #: Orchestrators remove what was on nodes that are gone.
-_REMOVERS: Mapping[type[StoreObject], frozenset[str]] = {Task: _ORCHESTRATORS | {"reaper"}}
+_REMOVERS: Mapping[type[StoreObject], frozenset[str]] = {
+    Task: _ORCHESTRATORS | {"reaper", "resourceapi"},
+    # Those that were to go when nobody uses them any more.
+    Network: frozenset({"allocator"}),
+}
 
 
 def check_proposal(source: str, changes: Changes, view: Snapshot) -> None:

@@ -51,6 +51,7 @@ from swarmlab.api import (
 from swarmlab.api.composer import _shortest
 from swarmlab.api.proto import (
     control_pb2,
+    daemon_pb2,
     dispatcher_pb2,
     logbroker_pb2,
     objects_pb2,
@@ -67,7 +68,10 @@ LOCAL = {
     "Create",
     "Delete",
     "Filters",
+    "Guarded",
+    "JoinToken",
     "Refused",
+    "SigningRoot",
     "Update",
     "Value",
     "WatchEvent",
@@ -327,6 +331,6 @@ def enums_of(holder):
 @pytest.mark.parametrize("word", api.Word.__subclasses__(), ids=lambda word: word.__name__)
 def test_words_have_the_numbers_of_the_wire(word):
     """Every enum has the names and numbers of one on the wire."""
-    files = (objects_pb2, specs_pb2, types_pb2, control_pb2, dispatcher_pb2, logbroker_pb2, watch_pb2)
+    files = (objects_pb2, specs_pb2, types_pb2, control_pb2, daemon_pb2, dispatcher_pb2, logbroker_pb2, watch_pb2)
     on_the_wire = [enum for file in files for enum in enums_of(file.DESCRIPTOR)]
     assert {member.name: int(member) for member in word} in on_the_wire

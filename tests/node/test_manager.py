@@ -17,6 +17,7 @@ from swarmlab.api import (
     NodeId,
     NodeRole,
     NotFound,
+    NotLeader,
     ProposalDropped,
     ReplicatedService,
     Service,
@@ -24,6 +25,7 @@ from swarmlab.api import (
     ServiceSpec,
     TaskId,
     TaskSpec,
+    Unsupported,
     seconds,
 )
 from swarmlab.manager.controlapi import create_service, remove_service
@@ -116,7 +118,7 @@ def test_a_request_is_answered_when_its_changes_are_final() -> None:
 def test_a_request_without_changes_is_answered_at_once() -> None:
     desk = founded()
     desk.proposer.at_once = False
-    assert desk.ask(lambda view, *_: (Changes(), view.version)) == [(1, None)]
+    assert desk.ask(lambda view, *_: (Changes(), view.version)) == [(2, None)]
     assert desk.proposer.waiting == []
 
 
@@ -161,6 +163,7 @@ def test_an_unknown_task_is_not_explained() -> None:
 
 
 def test_a_manager_that_does_not_lead_does_nothing() -> None:
+    """It decides nothing, and a call ends with the word that another one leads."""
     desk = Desk()
     desk.proposer.at_once = True
     desk.ask(lambda view, ids, _: found_cluster(view, ids, heartbeat=seconds(1)))
@@ -168,7 +171,17 @@ def test_a_manager_that_does_not_lead_does_nothing() -> None:
     desk.manager.receive("n", "hello", 1)
     desk.manager.disconnected("n")
     desk.heap.run_until(desk.heap.start + seconds(60))  # type: ignore[arg-type]
-    assert (desk.proposed, desk.sent, desk.manager.view.tasks()) == ([], [], ())
+    assert (desk.proposed, desk.manager.view.tasks()) == ([], ())
+    [(sender, error, call)] = desk.sent
+    assert (sender, type(error), call) == ("n", NotLeader, 1)
+
+
+def test_a_message_that_no_part_takes() -> None:
+    """Its call ends with an error, so that nobody waits for an answer."""
+    desk = founded()
+    desk.manager.receive("n", "hello", 1)
+    [(sender, error, call)] = desk.sent
+    assert (sender, type(error), call) == ("n", Unsupported, 1)
 
 
 def test_at_the_start_of_a_term_it_makes_up_for_what_was_left_undone() -> None:
@@ -194,10 +207,10 @@ def test_a_manager_that_resigned_decides_nothing_more() -> None:
     [service] = desk.manager.view.services()
     desk.ask(lambda view, *_: remove_service(view, service.id))
     desk.proposer.commit(2)  # the tasks are created, then the service is removed
-    assert [source for source, _ in desk.proposed] == ["replicated", "allocator", "reaper"]
+    assert [source for source, _ in desk.proposed] == ["keymanager", "replicated", "allocator", "reaper"]
     desk.manager.resign()
     desk.proposer.commit(1)  # what the allocator did to the tasks, so that what the reaper wants is refused
-    assert len(desk.proposed) == 3
+    assert len(desk.proposed) == 4
     assert desk.proposer.waiting == []
 
 

@@ -38,6 +38,8 @@ NODE_LABEL = "swarmlab.node"
 CPU_PERIOD_MICROSECONDS = 100_000
 _ISOLATIONS = {Isolation.ISOLATION_PROCESS: "process", Isolation.ISOLATION_HYPERV: "hyperv"}
 _PROTOCOLS = {member.name.lower(): member for member in PortProtocol}
+#: {driver of a network that each node has of itself: the mode of a container on it}
+NETWORK_MODES = {"bridge": "bridge", "host": "host", "null": "none"}
 
 Json = dict[str, Any]
 
@@ -141,6 +143,7 @@ def _host_config(task: Task, spec: ContainerSpec, data: Tree, files: Sequence[tu
         **_resources(task.spec.resources),
     }
     given = {
+        "NetworkMode": _network_mode(task),
         "Init": spec.init,
         "CapAdd": list(spec.capability_add),
         "CapDrop": list(spec.capability_drop),
@@ -162,6 +165,22 @@ def _host_config(task: Task, spec: ContainerSpec, data: Tree, files: Sequence[tu
         }
     # Only `Init` says something by being false.
     return config | {name: value for name, value in given.items() if value or (name == "Init" and value is not None)}
+
+
+def _network_mode(task: Task) -> str | None:
+    """The mode of the one network that the task is on; None for none: the engine puts it on its bridge."""
+    modes = []
+    for attachment in task.networks:
+        network = attachment.network
+        driver = network.driver_state.name if network is not None and network.driver_state is not None else ""
+        if driver not in NETWORK_MODES:
+            name = network.spec.annotations.name if network is not None else ""
+            wanted = ", ".join(sorted(NETWORK_MODES))
+            raise ExecutorError(f"network {name!r} is of driver {driver!r}, this node has: {wanted}")
+        modes.append(NETWORK_MODES[driver])
+    if len(modes) > 1:
+        raise ExecutorError(f"networks {', '.join(modes)}: this node puts a container on one network, no more")
+    return modes[0] if modes else None
 
 
 def _resources(wanted: ResourceRequirements | None) -> Json:

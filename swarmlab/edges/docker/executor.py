@@ -17,7 +17,7 @@ from swarmlab.api import (
     Task,
     TaskId,
 )
-from swarmlab.edges.docker.container import CLUSTER_LABEL, NODE_LABEL, container_of
+from swarmlab.edges.docker.container import CLUSTER_LABEL, NETWORK_MODES, NODE_LABEL, container_of
 from swarmlab.edges.docker.controller import DockerController
 from swarmlab.edges.docker.engine import Engine
 from swarmlab.edges.docker.errors import EngineRefusalError
@@ -27,6 +27,10 @@ from swarmlab.edges.nodefacts import NodeFacts, declared_resources
 from swarmlab.edges.taskfiles import TaskFiles, private_place
 
 _log = logging.getLogger(__name__)
+
+#: Networks that this executor can put a container on. An engine that is not in swarm mode has no overlay of a cluster,
+#: and its drivers for a node's own networks need a network of that name, which nobody makes here.
+NETWORK_DRIVERS = frozenset(NETWORK_MODES)
 
 
 class DockerExecutor:
@@ -56,6 +60,7 @@ class DockerExecutor:
         plugins = {
             (kind, name) for kind, names in (info.get("Plugins") or {}).items() for name in names or () if kind and name
         }
+        plugins = {(kind, name) for kind, name in plugins if kind != "Network" or name in NETWORK_DRIVERS}
         return NodeDescription(
             hostname=self.facts.hostname or info["Name"],
             platform=self._platform,

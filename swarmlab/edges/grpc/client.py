@@ -15,6 +15,7 @@ from swarmlab.api import (
     ClusterSpec,
     Config,
     ConfigSpec,
+    DaemonStatus,
     Explanation,
     Extension,
     Filters,
@@ -36,6 +37,10 @@ from swarmlab.api import (
     ServiceStatus,
     StoreObject,
     StrategyInfo,
+    SwarmInitRequest,
+    SwarmInitResponse,
+    SwarmJoinRequest,
+    SwarmJoinResponse,
     Task,
     Value,
     Version,
@@ -48,16 +53,18 @@ from swarmlab.api import (
     WatchRequest,
     WorkerInfo,
 )
-from swarmlab.api.proto import control_pb2, health_pb2, lab_pb2, logbroker_pb2, watch_pb2
+from swarmlab.api.proto import ca_pb2, control_pb2, daemon_pb2, health_pb2, lab_pb2, logbroker_pb2, watch_pb2
 from swarmlab.api.wire import decode, encode, fill
 from swarmlab.edges.grpc.caller import Caller
 
 V = TypeVar("V", bound=Value)
 
+_CA = ca_pb2.DESCRIPTOR.services_by_name["CA"]
 _CONTROL = control_pb2.DESCRIPTOR.services_by_name["Control"]
 _HEALTH = health_pb2.DESCRIPTOR.services_by_name["Health"]
 _LAB = lab_pb2.DESCRIPTOR.services_by_name["Lab"]
 _LOGS = logbroker_pb2.DESCRIPTOR.services_by_name["Logs"]
+_NODE = daemon_pb2.DESCRIPTOR.services_by_name["Node"]
 _WATCH = watch_pb2.DESCRIPTOR.services_by_name["Watch"]
 _KINDS: dict[str, type[StoreObject]] = {word: kind for kind, word in KINDS.items()}
 #: Methods of the control service that change nothing.
@@ -353,6 +360,36 @@ class Client:
     async def start_worker(self, name: str) -> WorkerInfo:
         """Revive a worker that was stopped."""
         return decode(WorkerInfo, (await self._lab("StartWorker", changes=True, name=name)).worker)
+
+    # The node process
+
+    async def swarm_init(self, request: SwarmInitRequest) -> SwarmInitResponse:
+        """Found a swarm on this node."""
+        answer = await self._caller.unary(_NODE, "Init", encode(request), changes=True)
+        return decode(SwarmInitResponse, answer)
+
+    async def swarm_join(self, request: SwarmJoinRequest) -> SwarmJoinResponse:
+        """Let this node join a swarm."""
+        answer = await self._caller.unary(_NODE, "Join", encode(request), changes=True)
+        return decode(SwarmJoinResponse, answer)
+
+    async def swarm_leave(self, *, force: bool = False) -> None:
+        """Let this node leave its swarm."""
+        await self._caller.unary(_NODE, "Leave", daemon_pb2.SwarmLeaveRequest(force=force), changes=True)
+
+    async def swarm_unlock(self, key: str) -> None:
+        """Let a locked manager go on with its start."""
+        await self._caller.unary(_NODE, "Unlock", daemon_pb2.SwarmUnlockRequest(key=key), changes=True)
+
+    async def node_process(self) -> DaemonStatus:
+        """What the node process is at. Raises `Unsupported` where the other side is none."""
+        answer = await self._caller.unary(_NODE, "Status", daemon_pb2.DaemonStatusRequest(), changes=False)
+        return decode(DaemonStatus, answer.status)
+
+    async def get_unlock_key(self) -> bytes:
+        """The key that unlocks managers; empty where they are not locked."""
+        answer = await self._caller.unary(_CA, "GetUnlockKey", ca_pb2.GetUnlockKeyRequest(), changes=False)
+        return bytes(answer.unlock_key)
 
     async def _lab(self, method: str, *, changes: bool = False, **fields: Any) -> Any:
         request = getattr(lab_pb2, f"{method}Request")()

@@ -22,6 +22,7 @@ from swarmlab.api import (
     Instant,
     InvalidSpec,
     KeyRotation,
+    ManagerStatus,
     Membership,
     Network,
     NetworkId,
@@ -59,6 +60,8 @@ WORDS: Mapping[str, type[Word]] = {"Membership": Membership, "NodeRole": NodeRol
 
 V = TypeVar("V", bound=Value)
 
+#: The managers' group as it is now; None where one manager decides alone.
+ManagersNow = Callable[[], Mapping[NodeId, ManagerStatus] | None]
 #: A request message; its class is generated and has no static type.
 Asked = Any
 
@@ -91,8 +94,6 @@ class Write(NamedTuple):
 
 
 READS: Mapping[str, Read] = {
-    "GetNode": Read("node", lambda view, r: api.get_node(view, NodeId(r.node_id))),
-    "ListNodes": Read("nodes", lambda view, r: api.list_nodes(view, filters_of(r))),
     "GetTask": Read("task", lambda view, r: api.get_task(view, TaskId(r.task_id))),
     "ListTasks": Read("tasks", lambda view, r: api.list_tasks(view, filters_of(r))),
     "GetService": Read("service", lambda view, r: api.get_service(view, ServiceId(r.service_id), r.insert_defaults)),
@@ -116,14 +117,6 @@ READS: Mapping[str, Read] = {
 }
 
 WRITES: Mapping[str, Write] = {
-    "UpdateNode": Write(
-        "node",
-        lambda c: api.update_node(
-            c.view, NodeId(c.asked.node_id), version(c.asked, "node_version"), spec(NodeSpec, c.asked)
-        ),
-        api.get_node,
-    ),
-    "RemoveNode": Write("", lambda c: api.remove_node(c.view, NodeId(c.asked.node_id), c.asked.force, c.now)),
     "RemoveTask": Write("", lambda c: api.remove_task(c.view, TaskId(c.asked.task_id))),
     "CreateService": Write(
         "service",
@@ -223,8 +216,38 @@ WRITES: Mapping[str, Write] = {
 
 def methods(control: ControlPlane) -> Mapping[str, Unary]:
     """{method: how it is answered} for the whole service."""
-    return {name: _reading(control, name, read) for name, read in READS.items()} | {
-        name: _writing(control, name, write) for name, write in WRITES.items()
+    reads = {**READS, **_node_reads(control.managers)}
+    writes = {**WRITES, **_node_writes(control.managers)}
+    return {name: _reading(control, name, read) for name, read in reads.items()} | {
+        name: _writing(control, name, write) for name, write in writes.items()
+    }
+
+
+def _node_reads(managers: ManagersNow) -> Mapping[str, Read]:
+    """Nodes are read together with their place among the managers."""
+    return {
+        "GetNode": Read("node", lambda view, r: api.get_node(view, NodeId(r.node_id), managers())),
+        "ListNodes": Read("nodes", lambda view, r: api.list_nodes(view, filters_of(r), managers())),
+    }
+
+
+def _node_writes(managers: ManagersNow) -> Mapping[str, Write]:
+    """Whether a manager can be spared depends on the others."""
+    return {
+        "UpdateNode": Write(
+            "node",
+            lambda c: api.update_node(
+                c.view,
+                NodeId(c.asked.node_id),
+                version(c.asked, "node_version"),
+                spec(NodeSpec, c.asked),
+                managers(),
+            ),
+            lambda view, node_id: api.get_node(view, node_id, managers()),
+        ),
+        "RemoveNode": Write(
+            "", lambda c: api.remove_node(c.view, NodeId(c.asked.node_id), c.asked.force, c.now, managers())
+        ),
     }
 
 

@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from grpc import StatusCode as Code
+from grpc.aio import AioRpcError
 
 from swarmlab.api import (
     AlreadyExists,
@@ -118,6 +119,20 @@ def error_of(code: Code, message: str, metadata: Iterable[tuple[str, Any]]) -> S
     if code in (Code.INTERNAL, Code.DATA_LOSS):
         return SwarmlabError(message)
     return CLASSES[code](message) if code in CLASSES else None
+
+
+def raised_by(error: AioRpcError, method: str) -> SwarmlabError:
+    """The error of the tree for a call that a manager refused, did not answer, or did not get.
+
+    What may have been done all the same is `ProposalUnknown`.
+    """
+    code, message = error.code(), error.details() or ""
+    known = error_of(code, message, error.trailing_metadata() or ())
+    if known is not None:
+        return known
+    if code is Code.UNAVAILABLE and "failed to connect" in message:
+        return StateError(f"{method}: {message}")
+    return ProposalUnknown(f"{method}: {code.name}: {message}")
 
 
 def _cut(message: str) -> str:

@@ -1,6 +1,7 @@
 """From methods on messages to gRPC handlers: parsing, errors, and the stop of streams."""
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import aclosing
 from typing import Any
@@ -12,11 +13,20 @@ from google.protobuf.message_factory import GetMessageClass
 
 from swarmlab.api import InvalidSpec, StateError
 from swarmlab.edges.grpc.errors import status_of
+from swarmlab.edges.grpc.mending import with_texts_mended
+
+_log = logging.getLogger(__name__)
 
 #: From a request message to a response message, or to many; their classes are generated and have no static types.
 Unary = Callable[[Any], Awaitable[Any]]
 Stream = Callable[[Any], AsyncIterator[Any]]
+#: From many requests to one response.
+Collect = Callable[[AsyncIterator[Any]], Awaitable[Any]]
 Context = Any
+#: From bytes to a message.
+Parse = Callable[[bytes], Any]
+#: Of a service that has none of a kind.
+NONE: Mapping[str, Any] = {}
 
 
 class Streams:
@@ -47,48 +57,57 @@ class Streams:
 
 
 def service_handler(
-    service: ServiceDescriptor, unary: Mapping[str, Unary], streaming: Mapping[str, Stream], streams: Streams
+    service: ServiceDescriptor,
+    unary: Mapping[str, Unary],
+    streaming: Mapping[str, Stream],
+    streams: Streams,
+    collecting: Mapping[str, Collect] = NONE,
+    *,
+    mend: bool = False,
 ) -> grpc.GenericRpcHandler:
-    """The handler of a whole service.
+    """The handler of a whole service. With `mend` texts that are not Unicode are mended, else refused.
 
     Raises:
         TypeError: The methods given are not those of the service. That is a fault of this program.
     """
     methods = {method.name: method for method in service.methods}
-    wanted = {name: method.server_streaming for name, method in methods.items()}
-    given = dict.fromkeys(unary, False) | dict.fromkeys(streaming, True)
+    wanted = {name: (method.client_streaming, method.server_streaming) for name, method in methods.items()}
+    given = (
+        dict.fromkeys(unary, (False, False))
+        | dict.fromkeys(streaming, (False, True))
+        | dict.fromkeys(collecting, (True, False))
+    )
     if wanted != given:
         odd = sorted(name for name in wanted | given if wanted.get(name) != given.get(name))
         raise TypeError(f"{service.full_name} is not served as it is described: {', '.join(odd)}")
-    handlers = {
-        name: grpc.unary_unary_rpc_method_handler(_unary(methods[name].input_type, method))
-        for name, method in unary.items()
-    } | {
-        name: grpc.unary_stream_rpc_method_handler(_stream(methods[name].input_type, method, streams))
-        for name, method in streaming.items()
-    }
+    parsers = {name: parser(method.input_type, mend) for name, method in methods.items()}
+    handlers = (
+        {name: grpc.unary_unary_rpc_method_handler(_unary(parsers[name], method)) for name, method in unary.items()}
+        | {
+            name: grpc.unary_stream_rpc_method_handler(_stream(parsers[name], method, streams))
+            for name, method in streaming.items()
+        }
+        | {
+            name: grpc.stream_unary_rpc_method_handler(_collect(parsers[name], method, streams))
+            for name, method in collecting.items()
+        }
+    )
     return grpc.method_handlers_generic_handler(service.full_name, handlers)
 
 
-def _unary(request_type: Descriptor, method: Unary) -> Callable[[bytes, Context], Awaitable[bytes | None]]:
-    parse = _parser(request_type)
-
+def _unary(parse: Parse, method: Unary) -> Callable[[bytes, Context], Awaitable[bytes | None]]:
     async def handle(data: bytes, context: Context) -> bytes | None:
         try:
             answer: bytes = (await method(parse(data))).SerializeToString()
         except Exception as error:
-            await _abort(context, error)
+            await abort(context, error)
             return None
         return answer
 
     return handle
 
 
-def _stream(
-    request_type: Descriptor, method: Stream, streams: Streams
-) -> Callable[[bytes, Context], AsyncIterator[bytes]]:
-    parse = _parser(request_type)
-
+def _stream(parse: Parse, method: Stream, streams: Streams) -> Callable[[bytes, Context], AsyncIterator[bytes]]:
     async def handle(data: bytes, context: Context) -> AsyncIterator[bytes]:
         try:
             task = streams.begin()
@@ -99,27 +118,66 @@ def _stream(
             finally:
                 streams.end(task)
         except Exception as error:
-            await _abort(context, error)
+            await abort(context, error)
 
     return handle
 
 
-def _parser(request_type: Descriptor) -> Callable[[bytes], Message]:
-    """GRPC could parse as well, but would answer INTERNAL for bytes that the client got wrong."""
-    cls = GetMessageClass(request_type)
+def _collect(
+    parse: Parse, method: Collect, streams: Streams
+) -> Callable[[AsyncIterator[bytes], Context], Awaitable[bytes | None]]:
+    async def handle(pieces: AsyncIterator[bytes], context: Context) -> bytes | None:
+        async def messages() -> AsyncIterator[Any]:
+            async for piece in pieces:
+                yield parse(piece)
+
+        try:
+            task = streams.begin()
+            try:
+                answer: bytes = (await method(messages())).SerializeToString()
+            finally:
+                streams.end(task)
+        except Exception as error:
+            await abort(context, error)
+            return None
+        return answer
+
+    return handle
+
+
+def parser(kind: Descriptor, mend: bool = False) -> Parse:
+    """Reads messages of that kind. With `mend` texts that are not Unicode are mended, else refused.
+
+    GRPC could parse as well, but would answer INTERNAL for bytes that the other side got wrong.
+
+    Raises (when called):
+        InvalidSpec: The bytes are no such message.
+    """
+    cls = GetMessageClass(kind)
 
     def parse(data: bytes) -> Message:
         try:
             return cls.FromString(data)
         except DecodeError as error:
-            raise InvalidSpec(f"{len(data)} bytes, wanted: a message {request_type.full_name} ({error})") from error
+            # Programs in Go do not look whether a text is one, and an error text of a task may be anything.
+            mended = with_texts_mended(kind, data) if mend else data
+            if mended == data:
+                raise InvalidSpec(f"{len(data)} bytes, wanted: a message {kind.full_name} ({error})") from error
+        try:
+            return cls.FromString(mended)
+        except DecodeError as error:
+            raise InvalidSpec(f"{len(data)} bytes, wanted: a message {kind.full_name} ({error})") from error
 
     return parse
 
 
-async def _abort(context: Context, error: Exception) -> None:
+async def abort(context: Context, error: Exception) -> None:
     """End the call with the status of `error`."""
     if isinstance(error, grpc.aio.AbortError):
         raise error
     code, message, metadata = status_of(error)
-    await context.abort(code, message, metadata)
+    try:
+        await context.abort(code, message, metadata)
+    except grpc.aio.InternalError:
+        # The connection is gone, and nobody is there to be told.
+        _log.debug("call_ended_unheard error=%s", message)

@@ -1,6 +1,6 @@
-"""Whether the parts of this server serve: as long as it answers, those that it has do."""
+"""Whether the parts of a server serve."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from swarmlab.api import NotFound
@@ -8,17 +8,27 @@ from swarmlab.api.proto.health_pb2 import DESCRIPTOR, HealthCheckRequest, Health
 from swarmlab.edges.grpc.handlers import Unary
 
 SERVICE = DESCRIPTOR.services_by_name["Health"]
-#: Names that may be asked for; the empty one is the server itself.
-PARTS = ("", "ControlAPI")
+#: {part: whether it serves}
+Parts = Mapping[str, Callable[[], bool]]
 
 
-async def check(request: HealthCheckRequest) -> Any:
-    """SERVING. Raises `NotFound` for a part that is not here."""
-    if request.service not in PARTS:
-        raise NotFound(f"health: no part {request.service!r} here, wanted: ControlAPI or nothing")
-    return HealthCheckResponse(status=HealthCheckResponse.SERVING)
+def _as_long_as_it_answers() -> bool:
+    return True
 
 
-def methods() -> Mapping[str, Unary]:
+#: The parts of the local server; the empty name is the server itself.
+LOCAL: Parts = {"": _as_long_as_it_answers, "ControlAPI": _as_long_as_it_answers}
+
+
+def methods(parts: Parts = LOCAL) -> Mapping[str, Unary]:
     """{method: how it is answered}."""
+
+    async def check(request: HealthCheckRequest) -> Any:
+        """Whether the part serves. Raises `NotFound` for one that is not here."""
+        serves = parts.get(request.service)
+        if serves is None:
+            wanted = ", ".join(part for part in sorted(parts) if part)
+            raise NotFound(f"health: no part {request.service!r} here, wanted: {wanted} or nothing")
+        return HealthCheckResponse(status=HealthCheckResponse.SERVING if serves() else HealthCheckResponse.NOT_SERVING)
+
     return {"Check": check}

@@ -1,7 +1,7 @@
 """The log service: lines of services, nodes and tasks, some to a message."""
 
 import asyncio
-from collections.abc import AsyncIterator, Coroutine, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Coroutine, Mapping
 from typing import Any, TypeVar
 
 from swarmlab.api import InvalidSpec, LogMessage, LogSelector, LogStream, LogSubscriptionOptions
@@ -24,7 +24,7 @@ def streams(source: LogSource) -> Mapping[str, Stream]:
         selector = decode(LogSelector, request.selector)
         options = decode(LogSubscriptionOptions, request.options)
         check(selector, options)
-        async for lines in _pieces(source.logs(selector, options)):
+        async for lines in pieces(source.logs(selector, options)):
             message = SubscribeLogsMessage()
             for line in lines:
                 fill(message.messages.add(), line)
@@ -46,7 +46,7 @@ def check(selector: LogSelector, options: LogSubscriptionOptions) -> None:
             raise InvalidSpec(f"options.streams: {int(stream)}, wanted: 1 (stdout) or 2 (stderr)")
 
 
-async def _pieces(lines: AsyncIterator[LogMessage]) -> AsyncIterator[list[LogMessage]]:
+async def pieces(lines: AsyncIterator[LogMessage]) -> AsyncGenerator[list[LogMessage], None]:
     """What is there at once, together: one message for each line would cost more than the lines."""
 
     async def after() -> LogMessage | None:

@@ -1,7 +1,7 @@
 """What the control server needs of the manager, the tasks' output and the laboratory behind it."""
 
 import random
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Protocol, TypeVar
 
 from swarmlab.api import (
@@ -13,6 +13,8 @@ from swarmlab.api import (
     LogMessage,
     LogSelector,
     LogSubscriptionOptions,
+    ManagerStatus,
+    NodeId,
     StrategyInfo,
     TaskId,
 )
@@ -37,6 +39,9 @@ class ControlPlane(Protocol):
     @property
     def view(self) -> Snapshot:
         """The committed state."""
+
+    def managers(self) -> Mapping[NodeId, ManagerStatus] | None:
+        """{node: its place in the managers' group}; None where one manager decides alone."""
 
     async def mutate(self, request: Request[T]) -> T:
         """Commit what `request` asks for, and its answer once it is final.

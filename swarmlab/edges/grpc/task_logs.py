@@ -142,33 +142,37 @@ class TaskLogs:
             for task in tasks
         )
 
-    async def _read(self, task: Task, options: LogSubscriptionOptions) -> AsyncGenerator[LogMessage, None]:
-        """The wanted lines of one task, each with where it comes from."""
-        context = LogContext(service_id=task.service_id, node_id=task.node_id, task_id=task.id)
-        skip = max(0, options.tail)
-        lines = self._open(
-            task,
-            LogOptions(
-                streams=options.streams,
-                follow=options.follow,
-                tail=None if options.tail >= 0 else -options.tail - 1,
-                since=options.since,
-            ),
-        )
-        try:
-            async for line in lines:
-                if skip:
-                    skip -= 1
-                    continue
-                yield LogMessage(
-                    context=context,
-                    timestamp=line.timestamp,
-                    stream=line.stream,
-                    data=line.data,
-                    attrs=tuple(LogAttr(key, value) for key, value in line.attrs),
-                )
-        finally:
-            await lines.aclose()  # type: ignore[attr-defined]  # readers are generators
+    def _read(self, task: Task, options: LogSubscriptionOptions) -> AsyncGenerator[LogMessage, None]:
+        return lines_of(task, self._open, options)
+
+
+async def lines_of(task: Task, open_task: Open, options: LogSubscriptionOptions) -> AsyncGenerator[LogMessage, None]:
+    """The wanted lines of one task, each with where it comes from."""
+    context = LogContext(service_id=task.service_id, node_id=task.node_id, task_id=task.id)
+    skip = max(0, options.tail)
+    lines = open_task(
+        task,
+        LogOptions(
+            streams=options.streams,
+            follow=options.follow,
+            tail=None if options.tail >= 0 else -options.tail - 1,
+            since=options.since,
+        ),
+    )
+    try:
+        async for line in lines:
+            if skip:
+                skip -= 1
+                continue
+            yield LogMessage(
+                context=context,
+                timestamp=line.timestamp,
+                stream=line.stream,
+                data=line.data,
+                attrs=tuple(LogAttr(key, value) for key, value in line.attrs),
+            )
+    finally:
+        await lines.aclose()  # type: ignore[attr-defined]  # readers are generators
 
 
 class _Merged:

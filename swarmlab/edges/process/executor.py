@@ -19,6 +19,7 @@ from swarmlab.api import (
     Instant,
     Node,
     NodeDescription,
+    PluginDescription,
     Task,
     TaskId,
 )
@@ -76,7 +77,10 @@ class ProcessExecutor:
                 os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
             ),
             engine=EngineDescription(
-                engine_version=f"process {platform.release()}", labels=dict(sorted(self.facts.labels.items()))
+                engine_version=f"process {platform.release()}",
+                labels=dict(sorted(self.facts.labels.items())),
+                # Processes use the network of the machine, and there is no other for them.
+                plugins=(PluginDescription("Network", "host"),),
             ),
         )
 

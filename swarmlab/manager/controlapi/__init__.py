@@ -10,6 +10,7 @@ client reads the object again after the commit. A check made here on a view that
 as far as it concerns names and versions.
 """
 
+from swarmlab.manager.controlapi.attachments import attach_network, detach_network
 from swarmlab.manager.controlapi.clusters import get_cluster, list_clusters, update_cluster
 from swarmlab.manager.controlapi.configs import create_config, get_config, list_configs, remove_config, update_config
 from swarmlab.manager.controlapi.extensions import create_extension, get_extension, list_extensions, remove_extension
@@ -36,6 +37,7 @@ from swarmlab.manager.controlapi.volumes import create_volume, get_volume, list_
 from swarmlab.manager.controlapi.warnings import service_warnings
 
 __all__ = [
+    "attach_network",
     "create_config",
     "create_extension",
     "create_network",
@@ -43,6 +45,7 @@ __all__ = [
     "create_secret",
     "create_service",
     "create_volume",
+    "detach_network",
     "get_cluster",
     "get_config",
     "get_extension",

@@ -6,13 +6,13 @@ from msgspec.structs import replace
 
 from swarmlab.api import (
     HOUR,
+    UNLOCK_SUBSYSTEM,
     CAConfig,
     Changes,
     Cluster,
     ClusterId,
     ClusterSpec,
     Duration,
-    EncryptionAlgorithm,
     EncryptionKey,
     Filters,
     Instant,
@@ -23,9 +23,11 @@ from swarmlab.api import (
     RootCA,
     Unsupported,
     Update,
-    base36,
+    new_unlock_key,
+    with_new_secret,
 )
 from swarmlab.api.defaults import ADDRESS_POOL, CLUSTER_NAME, SUBNET_SIZE, VXLAN_UDP_PORT
+from swarmlab.api.trust import check_signing_root, key_subject, same_certificates, subject_of, subjects_of
 from swarmlab.manager.controlapi.filters import EVERYTHING, narrowed
 from swarmlab.manager.controlapi.nodes import current_blacklist
 from swarmlab.manager.controlapi.stored import stored, stored_at
@@ -33,12 +35,6 @@ from swarmlab.store import Snapshot
 
 #: Shortest life of a node certificate. SwarmKit `ca.MinNodeCertExpiration`.
 MIN_NODE_CERT_EXPIRY = Duration(HOUR)
-#: Which of the cluster's keys locks the managers' own keys. SwarmKit `ca.ManagerRole`.
-UNLOCK_SUBSYSTEM = "swarm-manager"
-UNLOCK_KEY_BYTES = 32
-#: Characters of the secret at the end of a join token, and the bits that it holds.
-TOKEN_SECRET_LENGTH, TOKEN_SECRET_BITS = 25, 128
-
 
 NO_ROTATION = KeyRotation()
 
@@ -78,11 +74,12 @@ def update_cluster(
         OutOfSequence: It changed since `version`.
         InvalidSpec: A setting is not acceptable.
         Precondition: New join tokens for a cluster without a certificate authority.
-        Unsupported: Another root of trust.
+        Unsupported: Another root of trust for a cluster without one, or one that signs elsewhere.
     """
     cluster = stored_at(view, Cluster, cluster_id, version)
     _check_spec(spec)
-    _check_trust(cluster.spec.ca_config, spec.ca_config)
+    spec = replace(spec, ca_config=_with_known_key(spec.ca_config, cluster.spec.ca_config))
+    _check_trust(cluster, spec.ca_config, now)
     updated = replace(
         cluster,
         spec=spec,
@@ -131,34 +128,58 @@ def _check_spec(spec: ClusterSpec) -> None:
             raise InvalidSpec(f"hashing algorithm is not supported: {policy.secret.alg}; bcrypt is")
 
 
-def _check_trust(present: CAConfig, wished: CAConfig) -> None:
-    """Node certificates may get another life, the root of trust stays."""
+def _check_trust(cluster: Cluster, wished: CAConfig, now: Instant) -> None:
+    """Another root is one that the authority can change over to: it signs with a key of its own.
+
+    The change itself is the authority's: it hears of the commit.
+    """
     if wished.signing_ca_key and not wished.signing_ca_cert:
         raise InvalidSpec("if a signing CA key is provided, the signing CA cert must also be provided")
+    present, root = cluster.spec.ca_config, cluster.root_ca
     for name in ("signing_ca_cert", "signing_ca_key", "external_cas", "force_rotate"):
-        if getattr(wished, name) != getattr(present, name):
-            raise Unsupported(f"ca_config.{name}: the root of trust of a cluster cannot be changed")
+        if getattr(wished, name) != getattr(present, name) and not root.ca_key:
+            raise Unsupported(
+                f"ca_config.{name}: this cluster has no certificate authority, so its root of trust cannot be changed"
+            )
+    if wished.external_cas:
+        urls = ", ".join(ca.url for ca in wished.external_cas)
+        raise Unsupported(f"ca_config.external_cas: {urls}: the managers sign certificates themselves, nobody else can")
+    if not wished.signing_ca_cert or wished == present:
+        return
+    if same_certificates(wished.signing_ca_cert, root.ca_cert):
+        # Whoever asks for the root that is there already, as to end a rotation, need not have its key at hand.
+        if wished.signing_ca_key and key_subject(wished.signing_ca_key) != key_subject(root.ca_key):
+            raise InvalidSpec("the desired CA key is not the key of the desired CA certificate")
+        return
+    if not wished.signing_ca_key:
+        raise Unsupported(
+            "ca_config.signing_ca_key: none, wanted: the key of signing_ca_cert, since certificates are signed here"
+        )
+    check_signing_root(wished.signing_ca_cert, wished.signing_ca_key, now)
+    if subject_of(wished.signing_ca_cert).public_key in {subject.public_key for subject in subjects_of(root.ca_cert)}:
+        raise InvalidSpec("the desired CA certificate has the key of the present one, wanted: one with a new key")
+
+
+def _with_known_key(wished: CAConfig, present: CAConfig) -> CAConfig:
+    """Clients send back the settings as they were shown, which is without the key."""
+    if wished.signing_ca_key or not wished.signing_ca_cert or wished.signing_ca_cert != present.signing_ca_cert:
+        return wished
+    return replace(wished, signing_ca_key=present.signing_ca_key)
 
 
 def _with_tokens(root: RootCA, rotation: KeyRotation, ids: random.Random) -> RootCA:
     if not (rotation.worker_join_token or rotation.manager_join_token):
         return root
     tokens = root.join_tokens
+    if not tokens.worker or not tokens.manager:
+        raise Precondition("join tokens cannot be rotated: this cluster has no certificate authority")
     return replace(
         root,
         join_tokens=JoinTokens(
-            worker=_new_token(tokens.worker, ids) if rotation.worker_join_token else tokens.worker,
-            manager=_new_token(tokens.manager, ids) if rotation.manager_join_token else tokens.manager,
+            worker=with_new_secret(tokens.worker, ids) if rotation.worker_join_token else tokens.worker,
+            manager=with_new_secret(tokens.manager, ids) if rotation.manager_join_token else tokens.manager,
         ),
     )
-
-
-def _new_token(old: str, ids: random.Random) -> str:
-    """The token with another secret; what comes before names the root certificate, which stays."""
-    root, dash, _ = old.rpartition("-")
-    if not dash:
-        raise Precondition("join tokens cannot be rotated: this cluster has no certificate authority")
-    return f"{root}-{base36(ids.getrandbits(TOKEN_SECRET_BITS)).rjust(TOKEN_SECRET_LENGTH, '0')}"
 
 
 def _unlock_keys(
@@ -170,9 +191,4 @@ def _unlock_keys(
         return others
     if len(others) < len(cluster.unlock_keys) and not rotation.manager_unlock_key:
         return cluster.unlock_keys
-    key = EncryptionKey(
-        subsystem=UNLOCK_SUBSYSTEM,
-        algorithm=EncryptionAlgorithm.AES_128_GCM,
-        key=ids.getrandbits(8 * UNLOCK_KEY_BYTES).to_bytes(UNLOCK_KEY_BYTES, "big"),
-    )
-    return (*others, key)
+    return (*others, new_unlock_key(ids))

@@ -89,7 +89,8 @@ def _pending(task: Task, service: Service | None, view: View) -> Explanation:
     if task.desired_state > TaskState.COMPLETE:
         return _blank(task, "pending", f"was told to stop ({task.desired_state.name}); no node is looked for")
     if task.status.state < TaskState.PENDING:
-        return _blank(task, "pending", "waits for the allocator; no node is looked for yet")
+        why = f": {task.status.err}" if task.status.err else ""
+        return _blank(task, "pending", f"waits for the allocator{why}; no node is looked for yet")
     if task.service_id and service is None:
         return _blank(task, "pending", "its service is gone; no node is looked for")
     group = view.know(group_of_tasks(f"explain:{task.id}", task, service, 1))

@@ -22,6 +22,9 @@ from swarmlab.api import (
     Mount,
     MountType,
     NamedGenericResource,
+    Network,
+    NetworkAttachment,
+    NetworkSpec,
     NodeId,
     Platform,
     PortConfig,
@@ -301,6 +304,34 @@ def test_bound_ports_are_reported_once_and_in_order() -> None:
         PortConfig(target_port=80, published_port=8080, publish_mode=PublishMode.HOST),
     )
     assert port_status({"NetworkSettings": {"Ports": None}}) is None
+
+
+def on(*networks: tuple[str, str]) -> Task:
+    attachments = tuple(
+        NetworkAttachment(network=Network(spec=NetworkSpec(annotations=Annotations(name)), driver_state=Driver(driver)))
+        for name, driver in networks
+    )
+    return Task(id=TaskId("t1"), spec=TaskSpec(container=ContainerSpec(image="x")), networks=attachments)
+
+
+@pytest.mark.parametrize(
+    ("networks", "mode"),
+    [((), None), ((("host", "host"),), "host"), ((("bridge", "bridge"),), "bridge"), ((("none", "null"),), "none")],
+)
+def test_networks_that_each_node_has_are_modes(networks: tuple[tuple[str, str], ...], mode: str | None) -> None:
+    assert container_config(on(*networks), FACTS, {}, ())["HostConfig"].get("NetworkMode") == mode
+
+
+@pytest.mark.parametrize(
+    ("networks", "about"),
+    [
+        ((("back", "overlay"),), "network 'back' is of driver 'overlay', this node has: bridge, host, null"),
+        ((("host", "host"), ("bridge", "bridge")), "one network, no more"),
+    ],
+)
+def test_other_networks_are_refused(networks: tuple[tuple[str, str], ...], about: str) -> None:
+    with pytest.raises(ExecutorError, match=about):
+        container_config(on(*networks), FACTS, {}, ())
 
 
 def test_a_port_that_the_engine_chose_is_the_one_under_ipv4() -> None:

@@ -11,6 +11,7 @@ import grpc
 import pytest
 from control_double import Plane, serving
 from msgspec.structs import replace
+from patience import PATIENCE_SECONDS
 
 from swarmlab.api import (
     Annotations,
@@ -28,8 +29,7 @@ from swarmlab.api import (
 )
 from swarmlab.api.proto import control_pb2, lab_pb2
 from swarmlab.api.wire import encode
-from swarmlab.edges.grpc import Client, ControlServer
-from swarmlab.edges.grpc import server as server_module
+from swarmlab.edges.grpc import Client, ControlServer, listener
 from swarmlab.edges.grpc.sockets import MAX_PATH_BYTES, address
 
 WEB = ServiceSpec(
@@ -147,7 +147,7 @@ async def test_server_that_went_away_is_noticed_by_the_next_call(short_path):
     """A client that outlives its server raises StateError, for changes too: nothing was sent."""
     path = short_path / "control.sock"
     async with serving(path) as served:
-        other = Client(path, timeout=5)
+        other = Client(path, timeout=PATIENCE_SECONDS)
         await other.__aenter__()
         assert await other.serves()
         assert await served.client.serves()
@@ -243,7 +243,7 @@ async def test_request_in_hand_is_answered_before_a_stop(short_path):
 
 async def test_change_in_hand_when_the_server_goes_is_unknown(short_path, monkeypatch):
     """A server that could not wait for the end of a change: the client does not know it either."""
-    monkeypatch.setattr(server_module, "STOP_SECONDS", 0.0)
+    monkeypatch.setattr(listener, "STOP_SECONDS", 0.0)
     plane = Slow()
     path = short_path / "control.sock"
     async with serving(path.with_name("other.sock")) as served:
@@ -279,7 +279,7 @@ async def raw(path: Path, method: str, data: bytes) -> grpc.aio.AioRpcError:
     """The status that a client of another make gets for these bytes."""
     async with grpc.aio.insecure_channel(address(path)) as channel:
         with pytest.raises(grpc.aio.AioRpcError) as caught:
-            await channel.unary_unary(method)(data, timeout=5)
+            await channel.unary_unary(method)(data, timeout=PATIENCE_SECONDS)
     return caught.value
 
 

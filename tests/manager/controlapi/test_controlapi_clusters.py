@@ -17,6 +17,7 @@ from swarmlab.api import (
     Duration,
     EncryptionConfig,
     EncryptionKey,
+    ExternalCA,
     Filters,
     Instant,
     InvalidSpec,
@@ -32,10 +33,13 @@ from swarmlab.api import (
     Unsupported,
     Update,
 )
+from swarmlab.edges.tls.x509 import cross_sign, make_root
 from swarmlab.manager.controlapi import get_cluster, list_clusters, update_cluster
 
 PLAIN = cluster().spec
 NONE = KeyRotation()
+ROOT = "3" * 50
+TOKENS = JoinTokens(f"SWMTKN-1-{ROOT}-{'w' * 25}", f"SWMTKN-1-{ROOT}-{'m' * 25}")
 
 
 def updated(at: Requests, wish: ClusterSpec, rotation: KeyRotation = NONE) -> Cluster:
@@ -51,7 +55,7 @@ def keyed() -> Cluster:
             ca_key=b"KEY",
             ca_cert=b"CERT",
             ca_cert_hash="sha256:0",
-            join_tokens=JoinTokens("SWMTKN-1-root-worker", "SWMTKN-1-root-manager"),
+            join_tokens=TOKENS,
             root_rotation=RootRotation(ca_cert=b"NEW", ca_key=b"KEY2"),
         ),
         network_bootstrap_keys=(EncryptionKey(key=b"KEY3"),),
@@ -64,7 +68,7 @@ def test_no_key_is_shown(at: Requests) -> None:
     shown = get_cluster(at.view, cluster().id)
     assert "KEY" not in repr(shown)
     assert shown.root_ca.ca_cert == b"CERT"
-    assert shown.root_ca.join_tokens.worker == "SWMTKN-1-root-worker"
+    assert shown.root_ca.join_tokens == TOKENS
     assert (shown.defaultAddressPool, shown.subnetSize, shown.VXLANUDPPort) == (("10.0.0.0/8",), 24, 4789)
     assert list_clusters(at.view) == (shown,)
     assert list_clusters(at.view, Filters(names=("other",))) == ()
@@ -107,17 +111,80 @@ def test_bad_settings_are_refused(at: Requests, wish: ClusterSpec, about: str) -
 
 
 @pytest.mark.parametrize("trust", [CAConfig(force_rotate=1), CAConfig(signing_ca_cert=b"c", signing_ca_key=b"k")])
-def test_the_root_of_trust_stays(at: Requests, trust: CAConfig) -> None:
+def test_a_cluster_without_an_authority_gets_none(at: Requests, trust: CAConfig) -> None:
     at.put(cluster())
     with pytest.raises(Unsupported, match="root of trust"):
+        updated(at, replace(PLAIN, ca_config=trust))
+
+
+ROOTS = [make_root(Instant(10**18)) for _ in range(2)]
+
+
+def trusting(at: Requests) -> None:
+    """A cluster with the first of ROOTS."""
+    at.now = Instant(10**18)
+    at.put(replace(cluster(), root_ca=RootCA(ca_key=ROOTS[0].ca_key, ca_cert=ROOTS[0].ca_cert, join_tokens=TOKENS)))
+
+
+def test_a_wish_for_another_root_is_written_down(at: Requests) -> None:
+    """The authority hears of it; here nothing of the root itself changes."""
+    trusting(at)
+    before = at.view.cluster().root_ca
+    fresh = replace(PLAIN, ca_config=CAConfig(force_rotate=1))
+    assert updated(at, fresh).spec.ca_config.force_rotate == 1
+    wish = replace(
+        PLAIN, ca_config=CAConfig(signing_ca_cert=ROOTS[1].ca_cert, signing_ca_key=ROOTS[1].ca_key, force_rotate=2)
+    )
+    assert updated(at, wish).spec == wish
+    assert at.view.cluster().root_ca == before
+    # Clients do not see the key, and send back what they see.
+    shown = get_cluster(at.view, cluster().id).spec
+    assert shown.ca_config.signing_ca_key == b""
+    assert updated(at, shown).spec == wish
+    # The root that is there may be asked for without its key: that calls a change off.
+    back = replace(PLAIN, ca_config=CAConfig(signing_ca_cert=ROOTS[0].ca_cert, force_rotate=3))
+    assert updated(at, back).spec == back
+
+
+@pytest.mark.parametrize(
+    ("trust", "error", "about"),
+    [
+        (CAConfig(signing_ca_cert=ROOTS[1].ca_cert), Unsupported, "signing_ca_key: none"),
+        (CAConfig(signing_ca_cert=b"c", signing_ca_key=b"k"), InvalidSpec, "not PEM certificates"),
+        (
+            CAConfig(signing_ca_cert=ROOTS[1].ca_cert, signing_ca_key=ROOTS[0].ca_key),
+            InvalidSpec,
+            "not the key of the desired CA certificate",
+        ),
+        (
+            CAConfig(signing_ca_cert=ROOTS[0].ca_cert, signing_ca_key=ROOTS[1].ca_key),
+            InvalidSpec,
+            "not the key of the desired CA certificate",
+        ),
+        (
+            CAConfig(signing_ca_cert=ROOTS[0].ca_cert + ROOTS[1].ca_cert, signing_ca_key=ROOTS[0].ca_key),
+            InvalidSpec,
+            "2 certificates, wanted: one",
+        ),
+        (
+            CAConfig(signing_ca_cert=cross_sign(ROOTS[0].ca_cert, ROOTS[0]), signing_ca_key=ROOTS[0].ca_key),
+            InvalidSpec,
+            "wanted: one with a new key",
+        ),
+        (CAConfig(external_cas=(ExternalCA(url="https://ca.example"),)), Unsupported, "https://ca.example"),
+    ],
+)
+def test_unfit_roots_are_refused(at: Requests, trust: CAConfig, error: type[Exception], about: str) -> None:
+    trusting(at)
+    with pytest.raises(error, match=about):
         updated(at, replace(PLAIN, ca_config=trust))
 
 
 def test_a_new_token_keeps_what_names_the_root(at: Requests) -> None:
     at.put(keyed())
     tokens = updated(at, PLAIN, KeyRotation(worker_join_token=True)).root_ca.join_tokens
-    assert tokens.manager == "SWMTKN-1-root-manager"
-    assert tokens.worker.startswith("SWMTKN-1-root-")
+    assert tokens.manager == TOKENS.manager
+    assert tokens.worker.startswith(f"SWMTKN-1-{ROOT}-")
     assert len(tokens.worker.rpartition("-")[2]) == 25
     again = updated(at, PLAIN, KeyRotation(worker_join_token=True, manager_join_token=True)).root_ca.join_tokens
     assert len({tokens.worker, again.worker, again.manager, tokens.manager}) == 4

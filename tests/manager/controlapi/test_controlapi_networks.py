@@ -71,6 +71,8 @@ def test_good_networks_are_taken(at: Requests, wish: NetworkSpec) -> None:
         (network(pool=pool(subnet="10.0.0.0/16", gateway="10.1.0.1")), "gateway 10.1.0.1 is not in subnet"),
         (network(pool=pool(reserved={"a": "b"})), "invalid auxiliary address a 'b'"),
         (network(ingress=True, attachable=True), "attachable"),
+        (network(pool=pool(subnet="10.1.0.0/30")), "subnet 10.1.0.0/30 is too small, wanted: /29 or shorter"),
+        (network(ipam=IPAMOptions(driver=Driver("null"))), "IPAM driver 'null' gives no addresses"),
     ],
 )
 def test_bad_networks_are_refused(at: Requests, wish: NetworkSpec, about: str) -> None:
@@ -139,3 +141,27 @@ def test_the_ingress_network_stays_while_a_service_publishes_through_it(at: Requ
         remove_network(at.view, answer.id)
     at.put(Network(id=NetworkId("other"), spec=network("other")))
     at.commit(remove_network(at.view, NetworkId("other")))
+
+
+@pytest.mark.parametrize("name", ["host", "bridge", "none"])
+def test_names_of_networks_that_each_node_has_are_taken(at: Requests, name: str) -> None:
+    with pytest.raises(NameConflict, match=f"network {name} is one that each node has"):
+        create_network(at.view, network(name), at.ids)
+
+
+def test_a_subnet_of_another_network_is_refused(at: Requests) -> None:
+    other = network("back", pool=pool(subnet="10.1.0.0/16"))
+    at.put(Network(id=NetworkId("n1"), spec=other, ipam=IPAMOptions(configs=(pool(subnet="10.1.0.0/16"),))))
+    with pytest.raises(Precondition, match=r"10\.1\.7\.0/24 overlaps with 10\.1\.0\.0/16 of network back \(n1\)"):
+        create_network(at.view, network("front", pool=pool(subnet="10.1.7.0/24")), at.ids)
+    at.commit(create_network(at.view, network("front", pool=pool(subnet="10.2.0.0/24")), at.ids))
+
+
+def test_a_network_that_a_service_names_stays(at: Requests) -> None:
+    attached = (NetworkAttachmentConfig(target="back"),)
+    at.put(
+        Network(id=NetworkId("n1"), spec=network("back")),
+        Service(id=ServiceId("s1"), spec=spec("web", task=TaskSpec(networks=attached))),
+    )
+    with pytest.raises(Precondition, match="network n1 is in use by service s1"):
+        remove_network(at.view, NetworkId("n1"))

@@ -1,4 +1,4 @@
-"""The machines of embedded workers: what runs their tasks, by the name of the executor."""
+"""The machines of workers: what runs their tasks, by the name of the executor."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Collection
@@ -15,6 +15,7 @@ from swarmlab.api import (
     InvalidSpec,
     NodeDescription,
     Platform,
+    PluginDescription,
     Resources,
     Task,
     TaskId,
@@ -29,6 +30,10 @@ from swarmlab.sim.heap import Occurrence
 
 #: Executors that can be asked for by name.
 EXECUTORS = ("auto", "docker", "process", "sim")
+
+
+#: Models are on whatever network one likes.
+_SIM_PLUGINS = tuple(PluginDescription("Network", name) for name in ("bridge", "host", "null", "overlay"))
 
 
 class Machine(Protocol):
@@ -166,7 +171,7 @@ class SimMachine:
                     hostname=self._hostname,
                     platform=Platform(architecture="x86_64", os="linux"),
                     resources=Resources(nano_cpus=8_000_000_000, memory_bytes=16 << 30),
-                    engine=EngineDescription(engine_version="sim"),
+                    engine=EngineDescription(engine_version="sim", plugins=_SIM_PLUGINS),
                 )
             )
         )

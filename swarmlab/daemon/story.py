@@ -30,6 +30,11 @@ class Story:
         self._told.set()
         self._told = asyncio.Event()
 
+    @property
+    def last(self) -> int:
+        """The index of the newest event; 0 before the first."""
+        return self._next - 1
+
     def since(self, index: int = 0) -> tuple[LabEvent, ...]:
         """The events after that index that are still kept, oldest first."""
         first = self._events[0].index if self._events else self._next

@@ -1,0 +1,243 @@
+"""Calls to a manager that does not lead: passed on as they are, in the name of whoever made them."""
+
+import asyncio
+from contextlib import asynccontextmanager
+
+import grpc
+import pytest
+from cluster_ground import MANAGER, WORKER, call, code, stations
+from control_double import Laboratory
+
+from swarmlab.api import (
+    Annotations,
+    AssignmentsRequest,
+    ContainerSpec,
+    HeartbeatRequest,
+    HeartbeatResponse,
+    InvalidSpec,
+    IssueNodeCertificateRequest,
+    NodeDescription,
+    NodeId,
+    NotLeader,
+    Precondition,
+    PublishLogsMessage,
+    PublishLogsResponse,
+    ReplicatedService,
+    ServiceSpec,
+    SessionMessage,
+    SessionRequest,
+    TaskSpec,
+)
+from swarmlab.api.wire import from_bytes, to_bytes
+from swarmlab.ca import Asked, Identity, Peer
+from swarmlab.edges.grpc import Client, ControlServer
+from swarmlab.edges.grpc.authorisation import SPEAKS, forwarding_metadata
+from swarmlab.edges.grpc.errors import DETAIL
+from swarmlab.edges.grpc.gate import Gate, local_peer
+from swarmlab.edges.grpc.membership import join_group
+from swarmlab.edges.grpc.task_logs import TaskLogs
+from swarmlab.edges.tls.security import channel
+
+V1 = "/docker.swarmkit.v1"
+
+
+@pytest.fixture
+async def three(short_path):
+    """A leader and two followers; the worker w is known."""
+    async with stations(short_path, "m1", "m2", "m3") as made:
+        made[0].world.admit("w")
+        yield made
+
+
+@asynccontextmanager
+async def dialled(station, node_id="w", role=WORKER, anonymous=False):
+    world = station.world
+    credentials = None if anonymous else world.credentials(node_id, role)
+    async with channel(station.addr, world.founding.root.ca_cert, credentials) as made:
+        yield made
+
+
+async def test_a_worker_that_speaks_with_a_follower(three):
+    """Session, beats and assignments reach the leader under the worker's name; the end of the stream reaches it too."""
+    leader, follower, _ = three
+    async with dialled(follower) as made:
+        session = made.unary_stream(f"{V1}.Dispatcher/Session")(to_bytes(SessionRequest(NodeDescription())))
+        greeting = from_bytes(SessionMessage, await session.read())
+        assert [manager.peer.node_id for manager in greeting.managers] == ["m1", "m2", "m3"]
+        beat = await call(made, f"{V1}.Dispatcher/Heartbeat", to_bytes(HeartbeatRequest(greeting.session_id)))
+        assert from_bytes(HeartbeatResponse, beat).period > 0
+        work = made.unary_stream(f"{V1}.Dispatcher/Assignments")(to_bytes(AssignmentsRequest(greeting.session_id)))
+        await work.read()
+        assert {sender for sender, _, _ in leader.heard} == {"w"}
+        assert leader.board.address_of(NodeId("w")) == "127.0.0.1"
+        session.cancel()
+        await leader.until(lambda: leader.gone == ["w"])
+        work.cancel()
+    assert follower.heard == []
+
+
+async def test_errors_come_back_as_they_are(three):
+    """Code, text and the exact class of the error are those of the leader."""
+    _, follower, _ = three
+    async with dialled(follower) as made:
+        with pytest.raises(grpc.aio.AioRpcError) as raised:
+            await call(made, f"{V1}.Dispatcher/Heartbeat", to_bytes(HeartbeatRequest("x")))
+    assert raised.value.code() is grpc.StatusCode.NOT_FOUND
+    assert raised.value.details() == "node w is not registered"
+    assert DETAIL in dict(raised.value.trailing_metadata())
+
+
+async def test_a_stranger_that_joins_through_a_follower(three):
+    """The leader's authority hears of the stranger and its address, not of the follower."""
+    leader, follower, _ = three
+    leader.answers[Asked] = lambda sender, _, number: leader.board.send(sender, InvalidSpec("no"), number)
+    request = to_bytes(IssueNodeCertificateRequest(token="t"))
+    async with dialled(follower, anonymous=True) as made:
+        found = await code(call(made, f"{V1}.NodeCA/IssueNodeCertificate", request))
+    assert found == (grpc.StatusCode.INVALID_ARGUMENT, "no")
+    ((sender, asked, _),) = leader.heard
+    assert (sender, asked.peer) == ("stranger", Peer(address="127.0.0.1"))
+
+
+async def test_what_a_client_says_of_itself_is_not_passed_on(three):
+    """A worker that forges the metadata is refused by the follower already; a stranger's are dropped."""
+    leader, follower, _ = three
+    forged = forwarding_metadata(Peer(Identity(NodeId("m9"), leader.cluster_id, MANAGER), "10.0.0.9"), "x:1")[:-1]
+    async with dialled(follower) as made:
+        found = await code(call(made, f"{V1}.Dispatcher/Heartbeat", metadata=forged))
+        assert found[0] is grpc.StatusCode.PERMISSION_DENIED
+    leader.answers[Asked] = lambda sender, _, number: leader.board.send(sender, InvalidSpec("no"), number)
+    async with dialled(follower, anonymous=True) as made:
+        await code(call(made, f"{V1}.NodeCA/IssueNodeCertificate", metadata=forged))
+    ((_, asked, _),) = leader.heard
+    assert asked.peer == Peer(address="127.0.0.1")
+
+
+async def test_streams_of_requests_are_passed_on(three):
+    """Lines that a node publishes to a follower arrive at the leader one by one, and its answer comes back."""
+    leader, follower, _ = three
+
+    def published(sender, message, number):
+        if message.close:
+            leader.board.send(sender, PublishLogsResponse(), number)
+
+    leader.answers[PublishLogsMessage] = published
+    async with dialled(follower) as made:
+        publishing = made.stream_unary(f"{V1}.LogBroker/PublishLogs")()
+        for number in range(3):
+            await publishing.write(to_bytes(PublishLogsMessage(subscription_id=f"s{number}")))
+        await publishing.done_writing()
+        assert from_bytes(PublishLogsResponse, await publishing) == PublishLogsResponse()
+    assert [message.subscription_id for _, message, _ in leader.heard] == ["s0", "s1", "s2", "s0"]
+
+
+async def test_a_manager_joins_through_a_follower(three):
+    """Which Raft it speaks is told to the leader as well, and its address is the one that it comes from."""
+    _, follower, _ = three
+    async with dialled(follower, "m4", MANAGER) as made:
+        admitted = await join_group(made, "0.0.0.0:4242", 10)
+        assert [member.addr for member in admitted.members] == ["10.0.0.1:2377", "127.0.0.1:4242"]
+        with pytest.raises(grpc.aio.AioRpcError) as raised:
+            await call(made, f"{V1}.RaftMembership/Join", metadata=((SPEAKS, "another"),))
+        assert raised.value.code() is grpc.StatusCode.FAILED_PRECONDITION
+
+
+async def test_without_a_leader(three):
+    """A call that the leader has to answer is UNAVAILABLE; what any manager answers is answered."""
+    leader, follower, _ = three
+    leader.resign()
+    async with dialled(follower) as made:
+        found = await code(call(made, f"{V1}.Dispatcher/Heartbeat"))
+    assert found == (grpc.StatusCode.UNAVAILABLE, "this manager does not lead")
+    async with dialled(follower, "m9", MANAGER) as made:
+        assert (await code(call(made, f"{V1}.Health/Check")))[0] is grpc.StatusCode.OK
+
+
+async def test_a_leader_that_is_gone(three):
+    """A leader that cannot be reached is UNAVAILABLE too, and the next one is found as soon as it is known."""
+    leader, follower, other = three
+    async with dialled(follower) as made:
+        session = made.unary_stream(f"{V1}.Dispatcher/Session")(to_bytes(SessionRequest(NodeDescription())))
+        await session.read()
+        await leader.stop()
+        assert (await code(session.read()))[0] is grpc.StatusCode.UNAVAILABLE
+        found = await code(call(made, f"{V1}.Dispatcher/Heartbeat"))
+        assert found[0] is grpc.StatusCode.UNAVAILABLE
+        other.lead()
+        session = made.unary_stream(f"{V1}.Dispatcher/Session")(to_bytes(SessionRequest(NodeDescription())))
+        assert from_bytes(SessionMessage, await session.read()).session_id
+        session.cancel()
+        await other.until(lambda: other.gone == ["w"])
+
+
+async def test_two_managers_that_take_each_other_for_the_leader(three):
+    """A call that was passed on once is not passed on again."""
+    leader, follower, other = three
+    # The follower takes `other` for the leader, and `other` the true one.
+    follower.world = type("Mistaken", (), {"leader": other, "cluster_id": leader.cluster_id, "blocked": set()})()
+    async with (
+        dialled(other),
+        channel(follower.addr, leader.world.founding.root.ca_cert, leader.world.credentials("w")) as made,
+    ):
+        found = await code(call(made, f"{V1}.Dispatcher/Heartbeat"))
+    assert found == (
+        grpc.StatusCode.RESOURCE_EXHAUSTED,
+        f"/docker.swarmkit.v1.Dispatcher/Heartbeat: more than one redirect to the leader; here {leader.addr} is known "
+        "to lead",
+    )
+
+
+async def test_deadlines_are_passed_on(three):
+    """The leader is not kept busy with a call that nobody waits for any more."""
+    leader, follower, _ = three
+    serving = []
+    leader.answers[HeartbeatRequest] = lambda *_: serving.append(asyncio.current_task())
+    async with dialled(follower) as made:
+        beat = made.unary_unary(f"{V1}.Dispatcher/Heartbeat")(b"", timeout=0.2)
+        with pytest.raises(grpc.aio.AioRpcError) as raised:
+            await beat
+        assert raised.value.code() is grpc.StatusCode.DEADLINE_EXCEEDED
+        async with asyncio.timeout(10):
+            await asyncio.wait(serving)
+
+
+async def test_the_certificate_of_a_follower_changes(three):
+    """After a renewal the leader is dialled anew."""
+    leader, follower, _ = three
+    async with dialled(follower) as made:
+        await code(call(made, f"{V1}.Dispatcher/Heartbeat"))
+        first = len(leader.front)
+        follower.forwarder.renew()
+        assert (await code(call(made, f"{V1}.Dispatcher/Heartbeat")))[0] is grpc.StatusCode.NOT_FOUND
+        assert first == 1
+
+
+async def test_the_local_socket_of_a_follower(three, short_path):
+    """Requests of the command line are passed on and count for the follower; what is its own it answers itself."""
+    leader, follower, _ = three
+    plane = follower.world.plane
+    path = short_path / "control" / "swarmlab.sock"
+    gate = Gate(local_peer, follower, follower.forwarder)
+    lab = Laboratory(plane)
+    async with ControlServer(path, plane, TaskLogs(plane, None), lab, gate=gate), Client(path, timeout=10) as client:
+        task = TaskSpec(container=ContainerSpec(image="web"))
+        spec = ServiceSpec(annotations=Annotations("web"), task=task, replicated=ReplicatedService(1))
+        service = await client.create_service(spec)
+        assert (await client.get_service(service.id)).spec.annotations.name == "web"
+        assert (await client.status()).strategy == "spread"
+        leader.resign()
+        with pytest.raises(NotLeader):
+            await client.list_services()
+        assert (await client.status()).strategy == "spread"
+
+
+async def test_errors_through_the_local_socket(three, short_path):
+    """The class of an error survives both ways: client to follower to leader and back."""
+    _, follower, _ = three
+    plane = follower.world.plane
+    path = short_path / "control" / "swarmlab.sock"
+    gate = Gate(local_peer, follower, follower.forwarder)
+    lab = Laboratory(plane)
+    async with ControlServer(path, plane, TaskLogs(plane, None), lab, gate=gate), Client(path, timeout=10) as client:
+        with pytest.raises(Precondition):
+            await client.remove_node(follower.world.founding.node_id)
