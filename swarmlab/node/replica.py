@@ -48,6 +48,8 @@ MAX_ENTRY_BYTES = 3 << 19
 REMOVED = "this member was removed from the raft group"
 #: Heartbeats within which the others must have answered when a member is let go.
 FRESH_HEARTBEATS = 3
+#: After how many election timeouts without a leader a member without a vote asks whether it is one still.
+FORGOTTEN_ELECTIONS = 3
 
 Record = Callable[[str, Mapping[str, Any]], None]
 
@@ -226,6 +228,7 @@ class Replica:
             self._ask(context)
         if self._tenure.term:
             self._changes.promote_learners(self._ticks)
+        self._ask_after_membership()
         self._pump()
 
     def receive(self, message: Message) -> None:
@@ -564,6 +567,20 @@ class Replica:
             self._tenure.give_up()
             self._resign(ProposalUnknown(f"nothing was committed for {self._config.wedge_ticks} ticks"))
             self.transfer()
+
+    def _ask_after_membership(self) -> None:
+        """Say something that changes nothing, where nobody leads a member that has no vote, now and then.
+
+        A voter that was removed asks for votes, and is told. A learner asks for nothing: 1. Learner 4 is cut off. 2. It
+        is removed. 3. The wire is whole again, and nobody ever sends it a word.
+        """
+        raft, every = self._raft, FORGOTTEN_ELECTIONS * self._config.election_ticks
+        if self._ticks % every or raft.leader != NOBODY or raft.raft_id in raft.members.voters:
+            return
+        for member in self._group.roster.members:
+            if member.raft_id != raft.raft_id:
+                kind = MessageKind.HEARTBEAT_ANSWER
+                self._wire.send(Message(kind=kind, to=member.raft_id, sender=raft.raft_id, term=raft.term))
 
     def _not_leader(self) -> NotLeader:
         leader = self.leader
