@@ -58,6 +58,22 @@ def run_arguments(parser: Parser) -> None:
     add_output(parser)
 
 
+def soak_arguments(parser: Parser) -> None:
+    """`sim soak`."""
+    parser.description = (
+        "Each seed is a story of several managers: they crash, lose their disks and each other, are promoted and\n"
+        "demoted while clients write. Then all is mended, and the cluster must agree. What the clients saw must be\n"
+        "linearizable."
+    )
+    parser.value("--seeds", metavar="N", of=positive, what="how many (default 100)")
+    parser.value("--start", metavar="SEED", of=count, what="the first one (default 0)")
+    parser.value("--managers", metavar="K", of=positive, what="managers at first (default: as the seed says, 3 or 5)")
+    parser.value("--jobs", metavar="N", of=positive, what="processes (default: as many as processors)")
+    parser.value("--stories", metavar="DIR", what="write the scenario file of each seed that failed there")
+    parser.switch("-q", "--quiet", what="no progress")
+    add_output(parser)
+
+
 def rejoin_arguments(parser: Parser) -> None:
     """`demo rejoin`."""
     parser.description = (

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from typing import Any
 
-from swarmlab.api import NodeId, NodeRole, NotFound, Precondition, seconds
+from swarmlab.api import Node, NodeId, NodeRole, NotFound, Precondition, seconds
 from swarmlab.node import Joined, MembershipPorts, RaftMember, Recovered, Replica, Status, founding, joining
 from swarmlab.raft import RaftId
 from swarmlab.sim.broken import InvariantBroken
@@ -63,6 +63,8 @@ class SimManagers:
         #: {version: the cluster at it}, as the first manager that committed it had it.
         self._agreed: dict[int, Snapshot] = {}
         self._newest = 0
+        #: Machines that ask to be admitted.
+        self._knocking: set[str] = set()
         self.all: list[SimManager] = []
         self._enter("m1", founding(RaftMember(RaftId(1), NodeId("m1"), "m1")))
         for number in range(2, count + 1):
@@ -92,7 +94,7 @@ class SimManagers:
         Raises:
             NotFound: There is none.
         """
-        found = next((each for each in self.all if each.name == name), None)
+        found = self._find(name)
         if found is None:
             raise NotFound(f"manager {name!r} not found; there are {', '.join(each.name for each in self.all)}")
         return found
@@ -196,28 +198,29 @@ class SimManagers:
 
     def promote(self, name: str) -> None:
         """Start the manager of that node as soon as the node has the role, and is admitted by who leads."""
-        owner = next((each for each in self.all if each.name == name), None)
+        if name not in self._knocking:
+            self._knocking.add(name)
+            self._knock(name)
 
-        def knock() -> None:
-            if owner is not None and not owner.left:
-                return
-            leader = self.leader
-            node = leader.running[0].view.node(NodeId(name)) if leader is not None else None
-            if node is not None and node.spec.desired_role != NodeRole.MANAGER:
-                return  # the wish was taken back
-            if leader is None or node is None or node.role != NodeRole.MANAGER:
-                self._heap.later(KNOCKS_EVERY, knock)
-                return
-            leader.running[1].join(NodeId(name), name, admitted)
+    def _knock(self, name: str) -> None:
+        """Ask to be admitted, if the role is there; ask again later, if it may yet come."""
+        owner, leader = self._find(name), self.leader
+        node = leader.running[0].view.node(NodeId(name)) if leader is not None else None
+        taken_back = node is not None and node.spec.desired_role != NodeRole.MANAGER
+        if taken_back or (owner is not None and not owner.left):
+            self._knocking.discard(name)
+        elif leader is None or node is None or node.role != NodeRole.MANAGER:
+            self._heap.later(KNOCKS_EVERY, partial(self._knock, name))
+        else:
+            leader.running[1].join(NodeId(name), name, partial(self._admitted, name))
 
-        def admitted(answer: Joined | None, error: Exception | None) -> None:
-            if answer is None:
-                self._record(name, "not-admitted", {"error": str(error)})
-                self._heap.later(KNOCKS_EVERY, knock)
-            else:
-                self._enter(name, joining(answer.member, answer.roster))
-
-        knock()
+    def _admitted(self, name: str, answer: Joined | None, error: Exception | None) -> None:
+        if answer is None:
+            self._record(name, "not-admitted", {"error": str(error)})
+            self._heap.later(KNOCKS_EVERY, partial(self._knock, name))
+        else:
+            self._knocking.discard(name)
+            self._enter(name, joining(answer.member, answer.roster))
 
     def unrest(self) -> Iterator[str]:
         """Why the managers are not at rest, one line each: one leads, all vote that should, and have the same."""
@@ -256,10 +259,13 @@ class SimManagers:
                 if agreed is not None and agreed is not view and difference(agreed, view):
                     yield f"manager {each.name} has another version {view.version} than the others"
 
+    def _find(self, name: str) -> SimManager | None:
+        return next((each for each in self.all if each.name == name), None)
+
     def _enter(self, name: str, recovered: Recovered) -> SimManager:
         """A member begins with that on its disk: a new machine, or one that was a member before."""
         disk = SimDisk(self._heap, self._rng(f"disk/{name}"), lambda: self.disks.get(name, self.model.disk), recovered)
-        owner = next((each for each in self.all if each.name == name), None)
+        owner = self._find(name)
         if owner is None:
             owner = SimManager(name, disk)
             self.all.append(owner)
@@ -287,16 +293,28 @@ class SimManagers:
             assert self._heap.step(), f"manager {name} gets no vote, and nothing more will happen"
 
     def _watch(self, owner: SimManager, replica: Replica, status: Status) -> None:
-        """One that was removed ends, and what it knew is of no use any more."""
-
-        def end() -> None:
-            if owner.replica is replica and owner.up:
-                self._record(owner.name, "left", {})
-                self.crash(owner)
-                owner.left = True
-
+        """One that was removed ends, and what it knew is of no use any more; it comes back if it is wished to."""
         if status.removed:
-            self._heap.later(KNOCKS_EVERY, end)
+            self._heap.later(KNOCKS_EVERY, lambda: self._dismiss(owner) if owner.replica is replica else None)
+
+    def _dismiss(self, owner: SimManager) -> None:
+        if owner.left:
+            return
+        self._record(owner.name, "left", {})
+        if owner.up:
+            self.crash(owner)
+        owner.left = True
+        self.promote(owner.name)
+
+    def _told(self, node: Node) -> None:
+        """A machine learns from its own node that it is no manager any more. A learner hears it from nobody else."""
+        owner = self._find(node.id)
+        if owner is not None and node.role == NodeRole.WORKER:
+            self._heap.later(KNOCKS_EVERY, partial(self._obey, owner, owner.disk))
+
+    def _obey(self, owner: SimManager, disk: SimDisk) -> None:
+        if owner.disk is disk:
+            self._dismiss(owner)
 
     def _hear(self, owner: SimManager, event: Committed) -> None:
         """A manager commits: the first to do so is believed, the others must have the same.
@@ -309,6 +327,9 @@ class SimManagers:
             self._newest = version
             self._agreed[version] = event.view
             self._agreed.pop(version - REMEMBERED, None)
+            for change in event.changes:
+                if isinstance(change.object, Node):
+                    self._told(change.object)
             self._committed(event)
             return
         agreed = self._agreed.get(version)

@@ -88,6 +88,7 @@ def _checks(scenario: Scenario) -> Iterator[_Check]:
     yield "commit-delay", partial(Spread.parse, scenario.commit_delay)
     drops = scenario.commit_drops
     yield "commit-drops", partial(_wanted, 0 <= drops <= 1, f"{drops}, wanted a probability, 0 to 1")
+    yield "group", scenario.group.model
     yield "tasks", scenario.tasks.model
     managers = _managers(scenario)
     nodes: list[str] = []

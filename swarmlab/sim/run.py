@@ -1,6 +1,7 @@
 """Runs a scenario and says whether it went as expected."""
 
 import hashlib
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from random import Random
@@ -56,6 +57,14 @@ from swarmlab.store import Committed, Snapshot
 
 #: When the services of a scenario are deployed; its nodes join at the start.
 DEPLOY_AFTER = seconds(1)
+
+#: Events that are requests of users, which are made one after the other.
+ASKED_FOR = frozenset(
+    {
+        *("join", "drain", "pause", "activate", "remove_node", "label", "promote", "demote"),
+        *("deploy", "update", "scale", "rollback", "remove"),
+    }
+)
 
 
 def recipe(scenario: str, strategy: str, seed: int) -> str:
@@ -166,6 +175,7 @@ class _Run:
                 tasks=scenario.executor(),
                 commits=scenario.commits(),
                 managers=scenario.managers,
+                group=scenario.group.model(),
             ),
             host,
         )
@@ -173,6 +183,8 @@ class _Run:
         self.restarts = 0
         #: Tasks that make room for one that a move put elsewhere.
         self._moved: set[str] = set()
+        #: (time in the file, what a user asks for); the first one is under way.
+        self._asked: deque[tuple[str, Callable[[], None]]] = deque()
         self.world.follow(self._committed)
         self.clients = self._load()
 
@@ -188,7 +200,7 @@ class _Run:
             self._join(entry)
         # Services come to a cluster that is up, not to whichever node registers first.
         deploy = format_duration(DEPLOY_AFTER)
-        world.heap.at(after(world.heap.start, DEPLOY_AFTER), lambda: self._try(deploy, self._deploy_all))
+        world.heap.at(after(world.heap.start, DEPLOY_AFTER), lambda: self._ask(deploy, self._deploy_all))
         end = parse_duration(scenario.until)
         for event in scenario.events:
             for at, action in self._occurrences(event):
@@ -217,8 +229,10 @@ class _Run:
     def _occurrences(self, event: EventEntry) -> Iterator[tuple[Duration, Callable[[], None]]]:
         at, every, node = parse_duration(event.at), parse_duration(event.every), event.flap
         if node is None:
+            [action] = event.actions()
+            begin = self._ask if action in ASKED_FOR else self._try
             for number in range(event.occurrences):
-                yield Duration(at + number * every), lambda: self._try(event.at, lambda: self._happen(event))
+                yield Duration(at + number * every), lambda: begin(event.at, lambda: self._happen(event))
             return
         for number in range(event.occurrences):
             yield Duration(at + number * every), lambda: self.world.kill_worker(node)
@@ -226,6 +240,15 @@ class _Run:
                 Duration(at + number * every + every // 2),
                 lambda: self._try(event.at, lambda: self.world.start_worker(node)),
             )
+
+    def _ask(self, at: str, action: Callable[[], None]) -> None:
+        """Let a user ask for something, after all that users asked for before: an answer may take a while."""
+        self._asked.append((at, action))
+        if len(self._asked) > 1:
+            return
+        while self._asked:
+            self._try(*self._asked[0])
+            self._asked.popleft()
 
     def _try(self, at: str, action: Callable[[], None]) -> None:
         """Let it happen, or say which event of the file it is that cannot."""
@@ -338,6 +361,9 @@ class _Run:
         models.network = replace(models.network, breaks=0.0, delay=replace(models.network.delay, sigma=0.0))
         models.commits = replace(models.commits, drops=0.0, delay=replace(models.commits.delay, sigma=0.0))
         models.tasks = self.scenario.calm_executor()
+        if self.world.managers is not None:
+            group = self.world.managers.model
+            self.world.managers.model = replace(group, mesh=replace(group.mesh, loses=0.0, duplicates=0.0))
 
     def _resize(self, name: str, memory: int) -> None:
         description = self.world.worker(name).description

@@ -8,10 +8,14 @@ from collections.abc import Iterator, Mapping
 
 from msgspec import field
 
-from swarmlab.api import Availability, seconds
+from swarmlab.api import Availability, InvalidSpec, seconds
+from swarmlab.node import ReplicaConfig
 from swarmlab.sim.chance import Spread
+from swarmlab.sim.disk import DiskModel
 from swarmlab.sim.entries import Entry, NodeEntry, ServiceEntry, TaskEntry
 from swarmlab.sim.executor import ExecutorModel
+from swarmlab.sim.machine import GroupModel
+from swarmlab.sim.mesh import MeshModel
 from swarmlab.sim.network import NetworkModel
 from swarmlab.sim.proposer import CommitModel
 
@@ -115,6 +119,38 @@ class EventEntry(Entry, frozen=True, kw_only=True):
         )
 
 
+class GroupEntry(Entry, frozen=True, kw_only=True):
+    """How several managers are among themselves."""
+
+    delay: str = "1ms~0.3"
+    #: Probabilities that a message is lost, and that it comes twice.
+    loses: float = 0.0
+    duplicates: float = 0.0
+    #: How long a write takes until it is durable.
+    disk: str = "2ms~0.5"
+    #: Entries of the log between two snapshots, 0: as the cluster says; and those kept behind one for slow followers.
+    snapshot_every: int = 0
+    slow_entries: int = 500
+
+    def model(self) -> GroupModel:
+        """The model of such a group.
+
+        Raises:
+            InvalidSpec: A span is none, a probability is not from 0 to 1, or a number is negative.
+        """
+        for name in ("loses", "duplicates"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise InvalidSpec(f"{name} {getattr(self, name)}: wanted a probability, 0 to 1")
+        for name in ("snapshot_every", "slow_entries"):
+            if getattr(self, name) < 0:
+                raise InvalidSpec(f"{name.replace('_', '-')} {getattr(self, name)}: wanted 0 or more")
+        return GroupModel(
+            mesh=MeshModel(delay=Spread.parse(self.delay), loses=self.loses, duplicates=self.duplicates),
+            disk=DiskModel(delay=Spread.parse(self.disk)),
+            raft=ReplicaConfig(snapshot_every=self.snapshot_every, slow_entries=self.slow_entries),
+        )
+
+
 class LoadEntry(Entry, frozen=True, kw_only=True):
     """Clients that write and read at any manager, of several; what they see has to be linearizable."""
 
@@ -147,6 +183,7 @@ class Scenario(Entry, frozen=True, kw_only=True):
     commit_drops: float = 0.0
     #: With more than one, they replicate, and how commits are is no matter of a model.
     managers: int = 1
+    group: GroupEntry = GroupEntry()
     load: LoadEntry | None = None
     tasks: TaskEntry = TaskEntry()
     #: An event that the cluster refuses, or that comes while the manager is down, is passed over.

@@ -59,6 +59,8 @@ T = TypeVar("T")
 
 #: How often a request is repeated that was overtaken by another change.
 PATIENCE = 20
+#: How long a client of several managers waits before that.
+AGAIN_AFTER = seconds(0.2)
 
 
 class WorldConfig(Value, frozen=True, kw_only=True):
@@ -230,6 +232,9 @@ class World:
                 self.managers.wait_for_leader()
             with suppress(*passing):
                 return self.request(request)
+            if self.managers is not None:
+                # A leader that hands over drops what comes.
+                self.run_for(AGAIN_AFTER)
         return self.request(request)
 
     def stop_manager(self) -> None:
