@@ -174,8 +174,6 @@ def _event(
         yield place, partial(_wanted, scenario.managers > 1, "wanted several managers")
     if action in ("manager_down", "manager_up", "demote", "disk"):
         yield place, partial(_known, "manager", [value] if isinstance(value, str) else value, managers)
-    if action == "promote":
-        yield place, partial(_wanted, value not in nodes, f"a node is named {value!r}, too")
     if action in _OF_SERVICES:
         yield place, partial(_known, "service", [value] if isinstance(value, str) else value, services)
     if event.flap is not None or event.kill_leader is not None:
