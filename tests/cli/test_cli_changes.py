@@ -76,7 +76,7 @@ def test_a_secret_is_referred_to_by_its_id(ground: Ground) -> None:
         (
             ("node", "update", "w1"),
             Exit.USAGE,
-            "nothing to change; give --availability, --role, --label-add or --label-rm",
+            "nothing to change; give --availability, --role",
         ),
         (("node", "rm", "w1"), Exit.REFUSED, "w1"),
         (("node", "stop", "w9"), Exit.NOT_FOUND, "w9"),
