@@ -355,7 +355,7 @@ class World:
                 send=send,
                 record=self.note,
                 proposing=check_proposal,
-                entropy=self._rng(f"entropy@{snapshot.version}"),
+                entropy=self._rng(f"entropy@{view.version}"),
             ),
             proposer,
             view,

@@ -17,6 +17,7 @@ from swarmlab.api import (
     EncryptionConfig,
     InvalidSpec,
     KeyRotation,
+    NodeId,
     NodeRole,
     NodeState,
     NotFound,
@@ -36,6 +37,13 @@ def modes(folder: Path) -> dict[str, str]:
     return {
         path.relative_to(folder).as_posix(): oct(path.lstat().st_mode & 0o777) for path in sorted(folder.rglob("*"))
     }
+
+
+def state_of(swarm: Swarm, node_id: NodeId) -> NodeState:
+    """The state of that node, as m1 sees it."""
+    node = swarm.view().node(node_id)
+    assert node is not None
+    return node.status.state
 
 
 def contents(folder: Path) -> bytes:
@@ -110,9 +118,7 @@ async def test_a_worker_joins_runs_tasks_and_leaves(tmp_path: Path) -> None:
                 await worker.swarm_leave()
                 assert (await worker.node_process()).state is DaemonState.INACTIVE
             assert sorted(path.name for path in (tmp_path / "w1").iterdir()) == ["lock", "swarmlab.sock"]
-            left = swarm.view().node(node_id)
-            assert left is not None
-            assert left.status.state is not NodeState.READY
+            await swarm.until(lambda: state_of(swarm, node_id) is not NodeState.READY, "m1 noticed")
             await client.remove_service(service.id)
 
 
