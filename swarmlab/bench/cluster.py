@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 from pathlib import Path
 
 from swarmlab.api import (
@@ -76,7 +77,9 @@ class BenchCluster:
                     await self._start_workers(workers, min(workers, worker_processes))
                 await self.first.process.ask(AwaitNodes(managers + workers))
         except TimeoutError:
-            raise StateError(f"{managers} managers and {workers} workers are not ready after {READY_SECONDS:g} s") from None
+            raise StateError(
+                f"{managers} managers and {workers} workers are not ready after {READY_SECONDS:g} s"
+            ) from None
 
     async def start_manager(self, name: str) -> BenchProcess:
         """The node process of that manager, with what an earlier one left."""
@@ -124,7 +127,7 @@ class BenchCluster:
                     "worker_process",
                     [str(self._processes.folder / "workers"), str(first), str(following - first)],
                 )
-                for number, (first, following) in enumerate(zip(bounds, bounds[1:], strict=False), 1)
+                for number, (first, following) in enumerate(pairwise(bounds), 1)
             )
         )
         await asyncio.gather(*(process.ask(join) for process in self.workers))

@@ -15,6 +15,7 @@ from swarmlab.bench.proposing import propose
 from swarmlab.bench.serving import foreign, serve
 from swarmlab.daemon import Daemon, DaemonConfig
 from swarmlab.daemon.manager_part import ManagerPart
+from swarmlab.edges.driver import settle_memory
 from swarmlab.store import Snapshot
 
 #: Between two looks at what nobody tells of.
@@ -24,6 +25,7 @@ LOOK_SECONDS = 0.02
 async def run(config: DaemonConfig) -> None:
     """Be a node until standard input ends."""
     async with Daemon(config) as daemon:
+        settle_memory()  # as the command does
         await serve(lambda order: _obey(daemon, order))
 
 
@@ -41,7 +43,7 @@ async def _obey(daemon: Daemon, order: Order) -> Mapping[str, Any]:
             await _until(manager, lambda view: _are_ready(view, nodes))
             return {}
         case AwaitVoters(voters):
-            while not _is_whole(manager, voters):
+            while not _is_whole(manager, voters):  # noqa: ASYNC110  # nobody tells of it
                 await asyncio.sleep(LOOK_SECONDS)
             return {}
         case FollowTasks(tasks):

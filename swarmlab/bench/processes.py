@@ -41,7 +41,8 @@ class BenchProcess:
         if self._reading.done():
             raise self._ended()
         self._process.stdin.write(ENCODER.encode(Ordered(self._last, order)) + b"\n")
-        return await answer
+        values: Mapping[str, Any] = await answer
+        return values
 
     async def usage(self) -> Mapping[str, Any]:
         """Processor time and memory that it took so far."""

@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -72,7 +73,7 @@ class Writers:
     def longest_gap(self) -> float:
         """The most seconds between two acknowledgements."""
         times = list(self.acknowledged.values())
-        return max((after - before for before, after in zip(times, times[1:], strict=False)), default=0.0)
+        return max((after - before for before, after in pairwise(times)), default=0.0)
 
     def lost(self, present: Iterable[str]) -> Sequence[str]:
         """What was acknowledged and is not among the configs of these names, sorted."""

@@ -50,7 +50,7 @@ async def start(options: argparse.Namespace) -> None:
 
 async def raft(options: argparse.Namespace) -> None:
     """Time what managers agree on, and the loss of their leader."""
-    from swarmlab.bench import RaftBench, raft_bench
+    from swarmlab.bench.raft import RaftBench, raft_bench
 
     if not options.kill_leader:
         for flag in ("kills", "workers", "tasks"):
@@ -73,7 +73,7 @@ async def raft(options: argparse.Namespace) -> None:
 
 async def live(options: argparse.Namespace) -> None:
     """Time tasks on many workers over the wire, and the manager at rest."""
-    from swarmlab.bench import LiveBench, live_bench
+    from swarmlab.bench.live import LiveBench, live_bench
 
     workers = options.workers or 100
     tasks, services = options.tasks or 1000, options.services or 1

@@ -108,7 +108,9 @@ def raft_arguments(parser: Parser) -> None:
     )
     parser.value("--managers", metavar="N", of=positive, what="manager processes (default 3)")
     parser.value("--clients", metavar="N", of=positive, what="clients, one change under way each (default 64)")
-    parser.value("--seconds", metavar="S", of=several_seconds, what="length of each of the two measurements (default 10)")
+    parser.value(
+        "--seconds", metavar="S", of=several_seconds, what="length of each of the two measurements (default 10)"
+    )
     parser.value("--tick", metavar="MS", of=positive, what="tick of raft in milliseconds (default 100)")
     parser.switch("--kill-leader", what="then kill the leader under load")
     parser.value("--kills", metavar="N", of=positive, what="how often, with --kill-leader (default 1)")
@@ -130,6 +132,8 @@ def live_arguments(parser: Parser) -> None:
     parser.value("--tasks", metavar="N", of=positive, what="tasks of all services together (default 1000)")
     parser.value("--services", metavar="N", of=positive, what="services that the tasks belong to (default 1)")
     parser.value("--processes", metavar="N", of=positive, what="processes that the workers share (default 2)")
-    parser.value("--idle-seconds", metavar="S", of=several_seconds, what="how long the manager is watched after (default 5)")
+    parser.value(
+        "--idle-seconds", metavar="S", of=several_seconds, what="how long the manager is watched after (default 5)"
+    )
     parser.switch("-q", "--quiet", what="no progress")
     add_output(parser, "json")

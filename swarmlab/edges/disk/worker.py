@@ -84,7 +84,7 @@ class WorkerState:
         Waits for the disk, once, where one of the tasks is new or changed.
         """
         fresh: dict[str, Task] = {}
-        statements = []
+        statements: list[_Statement] = []
         for task_id, record in records.items():
             if record is None:
                 statements.append(("DELETE FROM tasks WHERE id = ?", (task_id,)))
