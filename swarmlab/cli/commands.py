@@ -108,6 +108,8 @@ COMMANDS: tuple[Command, ...] = (
     Command("demo rejoin", "A node dies and returns: what each strategy makes of it", "demo", "lab_arguments"),
     Command("bench scheduler", "Time the scheduler on a made-up cluster", "bench", "lab_arguments"),
     Command("bench start", "Time tasks from create to running, beside the bare runtime", "bench", "lab_arguments"),
+    Command("bench raft", "Time what managers agree on, and the loss of their leader", "bench", "lab_arguments"),
+    Command("bench live", "Time tasks on many workers over the wire", "bench", "lab_arguments"),
     Command("completion", "Print the completion script of a shell", "completion"),
 )
 

@@ -166,6 +166,7 @@ class ManagerPart:
 
     async def _start(self, stack: AsyncExitStack) -> None:
         place, around = self._place, self._around
+        loop = asyncio.get_running_loop()
         log = self._open_log(stack)
         recovered = log.recovered
         assert recovered is not None, "a log that was opened has a member"
@@ -184,6 +185,7 @@ class ManagerPart:
             log,
             transport,
             lambda event, fields: around.record("raft", event, fields),
+            lambda action: loop.call_soon(around.alarm.guard(action)),
         )
         transport.attach(replica)
         stack.callback(replica.close)

@@ -65,6 +65,10 @@ class _Writing(NamedTuple):
     tick: int
 
 
+def _at_once(action: Callable[[], None]) -> None:
+    action()
+
+
 class Replica:
     """Raft, a store and the membership of one manager, driven by messages, ticks and answers of the disk.
 
@@ -86,6 +90,8 @@ class Replica:
         disk: Keeps its promises.
         wire: Carries its messages.
         record: Takes (event, fields) for the log.
+        soon: Has a function called once those who are about to propose have done so, so that one write, and one message
+            to each follower, takes all of it. By default every proposal goes on its way at once.
     """
 
     def __init__(
@@ -96,6 +102,7 @@ class Replica:
         disk: RaftDisk,
         wire: RaftWire,
         record: Record = lambda *_: None,
+        soon: Callable[[Callable[[], None]], object] = _at_once,
     ) -> None:
         self.max_entry_bytes: int | None = MAX_ENTRY_BYTES
         self.member = recovered.member
@@ -103,6 +110,9 @@ class Replica:
         self._disk = disk
         self._wire = wire
         self._record = record
+        self._soon = soon
+        #: A look at what was proposed is on its way.
+        self._is_due = False
         self._image = recovered.image
         self._group = Group(
             self.member, recovered.image, config.election_ticks, FRESH_HEARTBEATS * config.heartbeat_ticks
@@ -294,6 +304,12 @@ class Replica:
             done(error)
             return
         self._tenure.wait(place, done, self._ticks)
+        if not self._is_due:
+            self._is_due = True
+            self._soon(self._come_due)
+
+    def _come_due(self) -> None:
+        self._is_due = False
         self._pump()
 
     def read(self, done: Answer) -> None:
@@ -588,17 +604,18 @@ class Replica:
 
     def _tell(self) -> None:
         """Tell those who follow what has changed, but for numbers that change with every entry."""
-        status = self.status()
+        raft = self._raft
         seen = (
-            status.role,
-            status.term,
-            status.leader,
-            status.leads,
-            status.failure,
-            status.removed,
+            raft.role,
+            raft.term,
+            raft.leader,
+            self._tenure.term,
+            self._failure,
+            self._removed,
             self._group.roster,
         )
         if seen != self._told:
             self._told = seen
+            status = self.status()
             for hear in tuple(self._followers):
                 hear(status)
