@@ -149,6 +149,11 @@ class ManagerPart:
         if self._front is not None:
             await self._front.__aexit__()
 
+    @property
+    def failure(self) -> str:
+        """Why it takes part no more until its process starts anew; empty while it does."""
+        return self.replica.status().failure
+
     async def until(self, holds: Callable[[Status], bool]) -> None:
         """Wait for a state of its part in consensus."""
         while not holds(self.replica.status()):
@@ -319,8 +324,12 @@ class ManagerPart:
         if leader != was:
             event = "leader-found" if leader else "leader-lost"
             self._around.record("raft", event, {"leader": leader or was, "term": status.term})
+        if self._forwarder is not None:
+            self._forwarder.look()
         if status.failure and not (before is not None and before.failure):
             self._around.record("raft", "state-lost", {"error": status.failure})
+            # Nothing here leads to the others any more; why, the process says.
+            self._place.local.close()
         if status.leads:
             self.manager.assembly.post("dispatcher", ManagersChanged())
         if status.removed and not (before is not None and before.removed):

@@ -170,8 +170,8 @@ class Replica:
 
     @property
     def leader(self) -> RaftMember | None:
-        """Who leads; None while that is not known."""
-        return self._group.roster.get(self._raft.leader) if self._raft.leader != NOBODY else None
+        """Who leads; None while that is not known, and for one that takes part no more."""
+        return self._group.roster.get(self._leader_id) if self._leader_id != NOBODY else None
 
     def members(self) -> tuple[RaftMember, ...]:
         """All members, sorted by raft id."""
@@ -184,7 +184,7 @@ class Replica:
 
     def managers(self) -> Mapping[NodeId, ManagerStatus]:
         """{node: its place in the group}, as this member sees it; only a leader knows who answers."""
-        return self._group.statuses(self._raft.leader, self._ticks)
+        return self._group.statuses(self._leader_id, self._ticks)
 
     def status(self) -> Status:
         """It at a glance."""
@@ -200,6 +200,11 @@ class Replica:
             failure=str(self._failure or ""),
             removed=self._removed,
         )
+
+    @property
+    def _leader_id(self) -> RaftId:
+        """The last leader that one heard of who takes part no more may be itself, and would be so for ever."""
+        return NOBODY if self._failure is not None or self._removed else self._raft.leader
 
     def follow(self, hear: Callable[[Status], None]) -> None:
         """Have `hear` called when role, leader, members, or fitness have changed."""

@@ -248,7 +248,7 @@ def test_a_full_disk_falls_silent_and_nothing_acknowledged_is_lost() -> None:
     group.run(1)
     assert old.turns == ["lead", "resign"]
     assert kinds(old) == {"a": "ok", "b": "ProposalUnknown"}
-    assert old.replica.status().failure == "disk is full"
+    assert (old.replica.status().failure, old.replica.leader) == ("disk is full", None)
     old.propose("c")
     assert isinstance(old.outcomes["c"].error, ProposalDropped)
     new = group.leader
