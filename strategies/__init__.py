@@ -8,6 +8,7 @@ from .balanced import Balanced
 from .binpack import BinPack
 from .dotproduct import DotProduct
 from .least_allocated import LeastAllocated
+from .optimal import Optimal
 from .random_ import Random
 from .rebalance import Rebalance
 from .spread import Spread
@@ -16,4 +17,4 @@ from .spread import Spread
 @hookimpl
 def swarmlab_register_strategies() -> Sequence[type[Strategy]]:
     """One class for each name."""
-    return Balanced, BinPack, DotProduct, LeastAllocated, Random, Rebalance, Spread
+    return Balanced, BinPack, DotProduct, LeastAllocated, Optimal, Random, Rebalance, Spread

@@ -7,7 +7,7 @@ from typing import ClassVar
 import numpy as np
 
 from swarmlab.plugin.arrays import Floats, Ints
-from swarmlab.plugin.decisions import Moves, Placement, Plan, Scores, Trigger
+from swarmlab.plugin.decisions import Moves, Placement, Plan, Proof, Scores, Trigger
 from swarmlab.plugin.filling import spread_over
 from swarmlab.plugin.groups import Group
 from swarmlab.plugin.nodes import NodeTable
@@ -69,6 +69,13 @@ class Strategy:
         Explanations name the next best node by it; nothing is decided with it. Inherited: the scores, negated.
         """
         return -view.scores(group)
+
+    def judge(self, plan: Plan, groups: Sequence[Group], view: ClusterView, by: str) -> Proof | None:  # noqa: ARG002
+        """How far `plan`, made for `groups` on `view` by the strategy named `by`, is from the best one; see `Proof`.
+
+        A yardstick: asked on request, never to decide. Inherited: None, it is not known.
+        """
+        return None
 
     def formula(self) -> str:
         """What a node's score is, or what its order is, in one line with the weights in use; shown to users.

@@ -8,7 +8,7 @@ import pytest
 from swarmlab.cli.exits import Exit
 from swarmlab.cli.main import main
 
-SHIPPED = ["balanced", "binpack", "dotproduct", "least-allocated", "random", "rebalance", "spread"]
+SHIPPED = ["balanced", "binpack", "dotproduct", "least-allocated", "optimal", "random", "rebalance", "spread"]
 
 
 def test_what_is_installed(capsys: pytest.CaptureFixture[str]) -> None:

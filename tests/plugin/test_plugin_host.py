@@ -59,7 +59,7 @@ def a_view(host: Host, *, nodes: int = 3) -> ClusterView:
     return desk.seen()
 
 
-SHIPPED = ["balanced", "binpack", "dotproduct", "least-allocated", "random", "rebalance", "spread"]
+SHIPPED = ["balanced", "binpack", "dotproduct", "least-allocated", "optimal", "random", "rebalance", "spread"]
 
 
 def flags(*values: int) -> np.ndarray:

@@ -58,7 +58,7 @@ def write(folder: Path, text: str) -> str:
     return str(file)
 
 
-SHIPPED = ("balanced", "binpack", "dotproduct", "least-allocated", "random", "rebalance", "spread")
+SHIPPED = ("balanced", "binpack", "dotproduct", "least-allocated", "optimal", "random", "rebalance", "spread")
 
 
 def strategy_with(body: str) -> str:
