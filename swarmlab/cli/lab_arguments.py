@@ -44,6 +44,7 @@ def show_arguments(parser: Parser) -> None:
     """`strategy show NAME`."""
     add_output(parser)
     parser.many("--plugin", metavar="NAME|FILE", what="look into this plugin too")
+    parser.many("--set", metavar="KEY=VALUE", what="parameter of the strategy, or PLUGIN.KEY=VALUE of a plugin")
     parser.add_argument("name", metavar="NAME")
 
 
