@@ -16,7 +16,7 @@ from swarmlab.api import (
     Value,
     seconds,
 )
-from swarmlab.ca import CertificateAuthority, MakeRoot, RootMade, Sign, Signed
+from swarmlab.ca import Asked, CertificateAuthority, MakeRoot, RootMade, Sign, Signed
 from swarmlab.component import (
     Assembly,
     CancelTimer,
@@ -195,7 +195,8 @@ class Manager:
         if not self._leads:
             self._send(sender, NotLeader(), call)
         elif type(message) not in self._takers:
-            self._send(sender, Unsupported(f"{type(message).__name__} is not a call that this manager takes"), call)
+            asked = message.message if isinstance(message, Asked) else message
+            self._send(sender, Unsupported(f"{type(asked).__name__} is not a call that this manager takes"), call)
         else:
             self.assembly.post(self._takers[type(message)], Received(sender, message, call))
 
