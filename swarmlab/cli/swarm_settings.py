@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
-from swarmlab.api import Cluster, KeyRotation, Node, NodeRole, Precondition, WatchEntry, name_of
+from swarmlab.api import Cluster, KeyRotation, Node, NodeRole, Precondition, WatchActionKind, WatchEntry, name_of
 from swarmlab.cli.cluster import connected
 from swarmlab.cli.exits import CommandError, Invalid, UsageError
 from swarmlab.cli.output import show_ids, show_value
@@ -17,6 +17,9 @@ from swarmlab.cli.output import show_ids, show_value
 if TYPE_CHECKING:
     from swarmlab.edges.grpc.client import Client
 
+_EVERY_ACTION = WatchActionKind(
+    WatchActionKind.WATCH_ACTION_CREATE | WatchActionKind.WATCH_ACTION_UPDATE | WatchActionKind.WATCH_ACTION_REMOVE
+)
 _REMEMBER = (
     "Please remember to store this key in a password manager, since without it you\nwill not be able to restart the "
     "manager."
@@ -159,15 +162,29 @@ async def _changed_over(client: "Client", *, quiet: bool) -> None:
     """Wait until no rotation runs any more, and tell how many nodes trust the new root."""
     said = ""
     # The first message says that the feed has begun: what is committed later is heard.
-    async for _ in client.watch((WatchEntry(kind="cluster"), WatchEntry(kind="node"))):
+    async for _ in client.watch([WatchEntry(kind=kind, action=_EVERY_ACTION) for kind in ("cluster", "node")]):
         cluster = await the_cluster(client)
-        if cluster.root_ca.root_rotation is None:
+        if _is_obeyed(cluster):
             return
+        if cluster.root_ca.root_rotation is None:
+            continue  # the new root is still being made
         line = _progress(await client.list_nodes(), cluster.root_ca.root_rotation.ca_cert)
         if line != said and not quiet:
             print(line, file=sys.stderr)
             said = line
     raise CommandError("the feed of changes ended before the rotation did; 'swarmlab swarm ca' shows the root in use")
+
+
+def _is_obeyed(cluster: Cluster) -> bool:
+    """The cluster has the root that its settings ask for, and no other one is on its way."""
+    from swarmlab.api.trust import same_certificates
+
+    config, root = cluster.spec.ca_config, cluster.root_ca
+    return (
+        root.root_rotation is None
+        and root.last_forced_rotation == config.force_rotate
+        and (not config.signing_ca_cert or same_certificates(config.signing_ca_cert, root.ca_cert))
+    )
 
 
 def _progress(nodes: Sequence[Node], new_root: bytes) -> str:

@@ -23,6 +23,7 @@ from swarmlab.daemon.cluster_view import Belonging, Lead, ManagersGroup
 from swarmlab.daemon.config import Address, DaemonConfig
 from swarmlab.daemon.laboratory import Keeper, Laboratory
 from swarmlab.daemon.local import LocalServer
+from swarmlab.daemon.meeting_point import MeetingPoint
 from swarmlab.daemon.plane import Plane
 from swarmlab.daemon.state import StateDirectory
 from swarmlab.daemon.story import Story
@@ -115,6 +116,7 @@ class ManagerPart:
         self._status: Status | None = None
         self._cluster: Cluster | None = None
         self._changed = asyncio.Event()
+        self._engines: MeetingPoint | None = None
 
     @property
     def manager(self) -> Manager:
@@ -215,6 +217,8 @@ class ManagerPart:
         stack.callback(raft.stop)
         place.local.open(_local_handlers(services, Gate(local_peer, belonging, forwarder), streams))
         stack.callback(place.local.close)
+        self._engines = MeetingPoint(place.listen.host, place.advertise.host, manager.view, around)
+        await stack.enter_async_context(self._engines)
         self._begin_to_act(stack, board)
 
     def _open_log(self, stack: AsyncExitStack) -> RaftLog:
@@ -325,6 +329,8 @@ class ManagerPart:
             self._place.expelled()
 
     def _committed(self, committed: Committed) -> None:
+        if self._engines is not None:
+            self._engines.look(committed)
         for change in committed.changes:
             if isinstance(change.object, Cluster):
                 self._take_cluster(change.object)

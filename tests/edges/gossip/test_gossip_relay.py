@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 import pytest
 
 from swarmlab.api import Create, Instant, Node, NodeId, NodeState, NodeStatus, StateError
-from swarmlab.edges.gossip import GossipRelay, relay, worker_addresses
+from swarmlab.edges.gossip import GossipRelay, relay, engine_addresses
 from swarmlab.store import EMPTY, apply
 
 HERE, THERE, GONE = "127.0.0.1", "127.0.0.2", "127.0.0.3"
@@ -111,4 +111,4 @@ def test_the_addresses_are_those_of_live_nodes() -> None:
         Node(id=NodeId("e"), status=NodeStatus(NodeState.READY, addr="10.0.0.1")),
     ]
     view = apply(EMPTY, (tuple(map(Create, nodes)),), Instant(1), 1).snapshot
-    assert worker_addresses(view) == ("10.0.0.1", "10.0.0.2")
+    assert engine_addresses(view) == ("10.0.0.1", "10.0.0.2")
