@@ -12,7 +12,6 @@ from interop.steps import Steps
 
 SWARMLAB = str(Path(sys.executable).with_name("swarmlab"))
 PORT = 2377
-ENDED = ("complete", "shutdown", "failed", "rejected", "orphaned", "remove")
 
 
 class Lab:
@@ -38,6 +37,11 @@ class Lab:
     def address(self) -> str:
         """Where it is reached as a manager."""
         return f"{self.host.address}:{PORT}"
+
+    @property
+    def runs(self) -> bool:
+        """Its process was started, and not ended by `stop`."""
+        return self._process is not None
 
     def start(self) -> None:
         """Start the node's process, and wait until it answers."""
@@ -74,13 +78,13 @@ class Lab:
     # What the manager knows
 
     def nodes(self) -> dict[str, Any]:
-        """{host name: node}; of nodes of one name the newest."""
+        """{host name, or id without a session so far: node}; of nodes of one name the newest."""
         found = sorted(self.json("node", "ls"), key=lambda node: str(node["meta"]["created_at"]))
-        return {node["description"]["hostname"]: node for node in found}
+        return {node.get("description", {}).get("hostname") or node["id"]: node for node in found}
 
     def node_states(self) -> dict[str, str]:
         """{host name: state}."""
-        return {name: node["status"]["state"] for name, node in self.nodes().items()}
+        return {name: node["status"].get("state", "unknown") for name, node in self.nodes().items()}
 
     def node_id(self, host: Host) -> str:
         """The id of the node of that host."""

@@ -8,11 +8,11 @@ import signal
 import sys
 import time
 
-from interop import engines_join
+from interop import engines_join, leader_change
 from interop.hosts import missing
 from interop.steps import Steps
 
-DIRECTIONS = (engines_join,)
+DIRECTIONS = (engines_join, leader_change)
 
 
 def main(words: list[str]) -> int:
