@@ -104,9 +104,11 @@ class Lab:
         return {task["status"]["state"] for task in self.tasks(service)}
 
     def running(self, service: str) -> dict[str, str]:
-        """{task id: node id} of its running tasks."""
+        """{task id: node id} of the tasks that run and are to run; what ran on a lost node is not to."""
         return {
-            task["id"]: task["node_id"] for task in self.tasks(service) if task["status"]["state"] == "running"
+            task["id"]: task["node_id"]
+            for task in self.tasks(service)
+            if task["status"]["state"] == "running" == task["desired_state"]
         }
 
     def gone(self, service: str) -> None:
