@@ -8,11 +8,11 @@ import signal
 import sys
 import time
 
-from interop import engines_join, leader_change
+from interop import engines_join, leader_change, swarmlab_joins
 from interop.hosts import missing
 from interop.steps import Steps
 
-DIRECTIONS = (engines_join, leader_change)
+DIRECTIONS = (engines_join, leader_change, swarmlab_joins)
 
 
 def main(words: list[str]) -> int:
@@ -27,7 +27,7 @@ def main(words: list[str]) -> int:
     steps = Steps(lambda text: print(text, flush=True))
     for direction in DIRECTIONS:
         chapters = [
-            each for each in direction.CHAPTERS if not words or any(word in each.__name__ for word in words)
+            each for each in direction.CHAPTERS if not words or any(word in f"{each.__module__}.{each.__name__}" for word in words)
         ]
         if not chapters:
             continue
