@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from patience import PATIENCE_SECONDS
 
 from swarmlab.api import (
     ExecutorError,
@@ -188,7 +189,7 @@ def test_a_reader_that_leaves_early_is_no_error() -> None:
     process.stdout.close()
     complaint = process.stderr.read()
     process.stderr.close()
-    assert (process.wait(30), complaint) == (0, b"")
+    assert (process.wait(PATIENCE_SECONDS), complaint) == (0, b"")
 
 
 def test_light_commands_import_nothing_heavy() -> None:
@@ -202,7 +203,9 @@ for command in COMMANDS:
 heavy = {"grpc", "numpy", "docker", "rich", "msgspec", "asyncio", "yaml", "swarmlab.api"} & set(sys.modules)
 sys.exit(str(sorted(heavy)) if heavy else 0)
 """
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, timeout=PATIENCE_SECONDS, check=False
+    )
     assert (done.returncode, done.stderr) == (0, "")
 
 

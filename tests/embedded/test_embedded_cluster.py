@@ -3,12 +3,14 @@
 import asyncio
 import os
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 from msgspec.structs import replace
+from patience import PATIENCE_SECONDS
 
 from swarmlab.agent import Agent
 from swarmlab.api import (
@@ -39,9 +41,6 @@ from swarmlab.embedded import EmbeddedCluster, EmbeddedConfig
 from swarmlab.manager.controlapi import create_network, create_service, remove_network, remove_service
 from swarmlab.manager.dispatcher import Dispatcher
 from swarmlab.sim import running_by_node
-
-#: For what comes in milliseconds unless it is broken.
-PATIENCE_SECONDS = 30
 
 
 @pytest.fixture(params=["sim", "process"])
@@ -238,6 +237,21 @@ async def test_a_worker_that_is_back_at_once_is_not_taken_for_lost() -> None:
         await cluster.stop_worker("w2")
         await cluster.start_worker("w2")
         await until(cluster, lambda cluster: runs(4)(cluster) and {task.id for task in cluster.view.tasks()} != first)
+        assert not [event for event in cluster.events() if event.name == "node-down"]
+
+
+async def test_a_process_that_stood_still_loses_no_node() -> None:
+    """A suspended machine, or one without time for it: every beat is late then, and none of the nodes is dead."""
+    config = EmbeddedConfig(workers=3, executor="sim", heartbeat=seconds(0.1))
+    async with EmbeddedCluster(config) as cluster:
+        await deploy(cluster, spec(4))
+        await until(cluster, runs(4))
+        first = {task.id for task in cluster.view.tasks()}
+        time.sleep(1)  # noqa: ASYNC251 - this is what it is about
+        await deploy(cluster, spec(3, "late"))
+        await until(cluster, runs(7))
+        assert first < {task.id for task in cluster.view.tasks()}
+        assert len(cluster.view.tasks()) == 7
         assert not [event for event in cluster.events() if event.name == "node-down"]
 
 

@@ -14,7 +14,6 @@ import pytest
 from docker_engine import TEST_CLUSTER, TEST_IMAGE, import_test_image
 from executor_ground import (
     FOREVER,
-    PATIENCE_SECONDS,
     LiveGround,
     a_config,
     a_secret,
@@ -22,6 +21,7 @@ from executor_ground import (
     docker_ground,
     secret_reference,
 )
+from patience import PATIENCE_SECONDS
 
 from swarmlab.agent.exec import Executed, Interrupt, Operation
 from swarmlab.api import (
@@ -438,7 +438,7 @@ class OwnEngine:
             stderr=asyncio.subprocess.DEVNULL,
             start_new_session=True,
         )
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(PATIENCE_SECONDS):
             while not await engine_answers(self.url):
                 assert self._process.returncode is None, "dockerd does not come up"
                 await asyncio.sleep(0.05)
