@@ -32,6 +32,7 @@ from swarmlab.edges.disk import KeyFile, RaftLog, make_directory
 from swarmlab.edges.driver import LoopTimers
 from swarmlab.edges.grpc import authority, control, health, lab, logs, watch
 from swarmlab.edges.grpc.attempts import Attempts
+from swarmlab.edges.grpc.authorisation import RAFT
 from swarmlab.edges.grpc.cluster_server import ClusterServer, Services
 from swarmlab.edges.grpc.forwarding import Forwarder
 from swarmlab.edges.grpc.gate import Gate, calling_node, local_peer
@@ -204,7 +205,7 @@ class ManagerPart:
             log_source=board,
             lab=Laboratory(manager, place.host, place.story, str(place.state.path), place.keeper),
             group=group,
-            parts={"": lambda: True, "Raft": self._takes_part},
+            parts={"": lambda: True, "Raft": self._takes_part, RAFT: self._takes_part},
             attempts=Attempts(time.monotonic),
             more=(raft,),
         )

@@ -30,8 +30,13 @@ def stage(steps: Steps) -> Iterator[Stage]:
     """The four of them, joined."""
     steps.title("stock Docker Engines join a swarmlab manager")
     with Hosts("manager", "engine1", "engine2", "worker", "stranger") as hosts:
-        steps.step("machines with addresses of their own: " + ", ".join(f"{each.name} {each.address}" for each in hosts))
-        manager, worker = Lab(hosts["manager"], steps, flags=("--tick", "200")), Lab(hosts["worker"], steps, executor="docker")
+        steps.step(
+            "machines with addresses of their own: " + ", ".join(f"{each.name} {each.address}" for each in hosts)
+        )
+        manager, worker = (
+            Lab(hosts["manager"], steps, flags=("--tick", "200")),
+            Lab(hosts["worker"], steps, executor="docker"),
+        )
         engines = hosts["engine1"], hosts["engine2"]
         for host in (*engines, hosts["worker"]):
             host.start_engine()
@@ -268,7 +273,9 @@ def drain_and_restart(stage: Stage) -> None:
     )
     check_active(steps, other)
     manager.show("service", "ps", "moving")
-    steps.checked(manager.node_states()[other.name] == "ready", f"{other.name} is back by itself, its tasks are new ones")
+    steps.checked(
+        manager.node_states()[other.name] == "ready", f"{other.name} is back by itself, its tasks are new ones"
+    )
     manager.gone("moving")
 
 

@@ -27,7 +27,9 @@ def main(words: list[str]) -> int:
     steps = Steps(lambda text: print(text, flush=True))
     for direction in DIRECTIONS:
         chapters = [
-            each for each in direction.CHAPTERS if not words or any(word in f"{each.__module__}.{each.__name__}" for word in words)
+            each
+            for each in direction.CHAPTERS
+            if not words or any(word in f"{each.__module__}.{each.__name__}" for word in words)
         ]
         if not chapters:
             continue

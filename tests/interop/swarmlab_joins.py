@@ -38,7 +38,10 @@ class Stage(NamedTuple):
     def tasks(self, service: str) -> list[str]:
         """'state of the task, its error' of each task of the service, the newest first."""
         rows = self.stock.docker("service", "ps", "--format", "{{.CurrentState}},{{.Error}}", "--no-trunc", service)
-        return [f"{state.split()[0]} {error}".strip() for state, _, error in (row.partition(",") for row in rows.splitlines())]
+        return [
+            f"{state.split()[0]} {error}".strip()
+            for state, _, error in (row.partition(",") for row in rows.splitlines())
+        ]
 
     def wait_running(self, service: str, count: int) -> None:
         """Wait until so many of its tasks run."""
@@ -94,7 +97,7 @@ def service_runs(stage: Stage) -> None:
     steps.step("docker service update and scale")
     stage.docker("service", "update", "--quiet", "--env-add", "COLOR=green", "--update-monitor", "1s", "web")
     containers = stage.on_worker("ps", "-q", "--filter", "name=web.").split()
-    colors = [stage.on_worker("exec", each, "printenv", "COLOR") for each in containers]
+    colors = [stage.on_worker("exec", each, "sh", "-c", "echo $COLOR") for each in containers]
     steps.checked(colors == ["green", "green"], "both tasks have the new environment")
     stage.docker("service", "scale", "--detach", "web=3")
     until(lambda: len(stage.on_worker("ps", "-q", "--filter", "name=web.").split()) == 3, what="three containers")

@@ -46,7 +46,8 @@ from swarmlab.api.trust import check_bundle
 from swarmlab.api.wire import codec, decode, encode
 from swarmlab.edges.grpc.errors import error_of
 from swarmlab.edges.tls.credentials import Credentials
-from swarmlab.edges.tls.security import CA_NAME, channel
+from swarmlab.edges.tls.crossing import crossed_roots
+from swarmlab.edges.tls.security import CA_NAME, MANAGER_NAME, channel
 from swarmlab.edges.tls.x509 import make_request
 
 #: Tries of each step, and seconds between two. SwarmKit `ca/certificates.go`.
@@ -92,8 +93,7 @@ async def join(
     request = IssueNodeCertificateRequest(csr=csr, token=token, availability=availability)
 
     async def ask(address: str) -> Credentials:
-        async with channel(address, root, server_name=CA_NAME) as opened:
-            return Credentials(root, await _certificate(opened, address, request, pause), key)
+        return Credentials(root, await _issued(address, root, None, request, now, pause), key)
 
     return await _checked(addresses, ask, now, pause)
 
@@ -112,8 +112,9 @@ async def renew(
     request = IssueNodeCertificateRequest(csr=csr)
 
     async def ask(address: str) -> Credentials:
-        async with channel(address, credentials.root, credentials) as opened:
-            return Credentials(credentials.root, await _certificate(opened, address, request, pause), key)
+        return Credentials(
+            credentials.root, await _issued(address, credentials.root, credentials, request, now, pause), key
+        )
 
     return await _checked(addresses, ask, now, pause)
 
@@ -228,6 +229,27 @@ async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
         pass
     finally:
         writer.close()
+
+
+async def _issued(
+    address: str,
+    root: bytes,
+    credentials: Credentials | None,
+    request: IssueNodeCertificateRequest,
+    now: Clock,
+    pause: Pause,
+) -> bytes:
+    """The certificate for the request, from a manager that may be about to change its root."""
+    name = CA_NAME if credentials is None else MANAGER_NAME
+    try:
+        async with channel(address, root, credentials, name) as opened:
+            return await _certificate(opened, address, request, pause)
+    except StateError:
+        crossed = await crossed_roots(address, root, now())
+        if not crossed:
+            raise
+    async with channel(address, root + crossed, credentials, name) as opened:
+        return await _certificate(opened, address, request, pause)
 
 
 async def _certificate(

@@ -6,10 +6,11 @@ from collections.abc import Sequence
 
 import grpc
 
-from swarmlab.api import ClusterId, InvalidSpec, NodeId
+from swarmlab.api import ClusterId, Instant, InvalidSpec, NodeId
 from swarmlab.api.trust import certificates_in
 from swarmlab.ca import Identity
 from swarmlab.edges.tls.credentials import Credentials
+from swarmlab.edges.tls.crossing import crossed_roots
 
 #: The names in certificates of managers, which clients verify in place of the host's.
 MANAGER_NAME, CA_NAME = "swarm-manager", "swarm-ca"
@@ -41,6 +42,8 @@ class Security:
         self._credentials = credentials
         self._trusted = trusted
         self._context = server_context(credentials, trusted)
+        #: What a stock manager showed of the next root, and the present one signed.
+        self._crossed = b""
         #: Counts the changes, for those who keep what they made from the credentials.
         self.generation = 0
 
@@ -75,8 +78,20 @@ class Security:
         if (fresh, also) == (self._credentials, self._trusted):
             return
         context = server_context(fresh, also)
+        if fresh.root != self._credentials.root:
+            self._crossed = b""
         self._credentials, self._trusted, self._context = fresh, also, context
         self.generation += 1
+
+    async def look(self, address: str, now: Instant) -> None:
+        """See whether the manager at host:port, to which no connection came about, changes its root just now.
+
+        Channels that are made after that take it then.
+        """
+        crossed = await crossed_roots(address, self._credentials.root, now)
+        if crossed and crossed != self._crossed:
+            self._crossed = crossed
+            self.generation += 1
 
     def server_context(self) -> ssl.SSLContext:
         """For one connection that begins now; never keep it."""
@@ -86,7 +101,7 @@ class Security:
         self, address: str, server_name: str = MANAGER_NAME, options: Sequence[tuple[str, int | str]] = ()
     ) -> grpc.aio.Channel:
         """A channel to the manager at host:port, which shows this node's certificate; it outlives no change of it."""
-        return channel(address, self._credentials.root, self._credentials, server_name, options)
+        return channel(address, self._credentials.root + self._crossed, self._credentials, server_name, options)
 
 
 def channel(
