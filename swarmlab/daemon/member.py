@@ -116,6 +116,7 @@ class Member:
 
     async def __aenter__(self) -> Self:
         async with AsyncExitStack() as stack:
+            stack.push_async_callback(self.security.close)
             if self.security.identity.role is NodeRole.MANAGER:
                 await self._begin_as_manager()
             stack.push_async_callback(self._stop_manager)

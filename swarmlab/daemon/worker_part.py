@@ -131,7 +131,7 @@ class WorkerPart:
             self._link.send(message, call)
 
     def _look(self, peer: Peer) -> None:
-        """A manager is not reached: it may have a certificate of a root that is not known yet."""
+        """A manager is not reached: it may be a stock one, which takes another way."""
         if self._looking is None or self._looking.done():
             look = self._security.look(peer.addr, self._around.clock())
             self._looking = self._around.group.create_task(look, name=f"look at {peer.addr}")

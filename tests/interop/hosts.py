@@ -74,16 +74,19 @@ class Host:
         """What `command` prints on this host.
 
         Raises:
-            RuntimeError: It failed; with all that it printed.
+            RuntimeError: It failed, with all that it printed; or it took longer than `seconds`.
         """
-        done = subprocess.run(
-            self.words(*command),
-            capture_output=True,
-            text=True,
-            check=False,
-            env=self.environment(env),
-            timeout=seconds,
-        )
+        try:
+            done = subprocess.run(
+                self.words(*command),
+                capture_output=True,
+                text=True,
+                check=False,
+                env=self.environment(env),
+                timeout=seconds,
+            )
+        except subprocess.TimeoutExpired as error:
+            raise RuntimeError(f"{self.name}: {' '.join(command)} took more than {seconds:g} s") from error
         if check and done.returncode != 0:
             told = (done.stderr + done.stdout).strip()
             raise RuntimeError(f"{self.name}: {' '.join(command)} ended with {done.returncode}: {told}")

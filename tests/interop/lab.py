@@ -45,7 +45,7 @@ class Lab:
 
     def start(self) -> None:
         """Start the node's process, and wait until it answers."""
-        self._process = self.host.start(SWARMLAB, *self._words, log="swarmlab.log")
+        self._process = self.host.start(SWARMLAB, *self._words, log="swarmlab.log", env={"SWARMLAB_PULL": "never"})
         until(lambda: bool(self("swarm", "status", "-o", "json")), what=f"an answer of the node of {self.host.name}")
 
     def stop(self, number: int = signal.SIGTERM) -> None:

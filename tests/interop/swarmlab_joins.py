@@ -215,14 +215,27 @@ def promotion_is_refused(stage: Stage) -> None:
     stage.wait("kept", "Running")
     before = stage.on_worker("ps", "-q")
     stage.docker("node", "promote", "worker")
-    until(lambda: "stock" in stage.worker("swarm", "status"), what="the reason")
+    until(lambda: "Raft" in stage.worker("swarm", "status"), what="the reason")
     stage.worker.show("swarm", "status")
     stage.docker("node", "ls")
     steps.checked(stage.node()["Status"]["State"] == "ready", "it is Ready and runs its task")
-    stage.docker("node", "demote", "worker")
-    until(lambda: "stock" not in stage.worker("swarm", "status"), what="a worker again")
+    steps.checked(stage.on_worker("ps", "-q") == before, "the same container as before")
+    said = stage.docker("node", "ls", "--filter", "role=manager", "--format", "{{.Hostname}} {{.ManagerStatus}}")
+    steps.checked("docker Leader" in said, "the stock manager leads on, alone")
+    steps.step("the way back: leave, join with the worker token; the manager token is refused")
+    stage.worker.show("swarm", "leave")
+    stage.docker("node", "rm", "--force", "worker")
+    address = f"{stage.stock.address}:{PORT}"
+    token = stage.stock.docker("swarm", "join-token", "-q", "manager")
+    said = stage.worker.show("swarm", "join", "--token", token, address, check=False)
+    steps.checked("stock ones" in said, "refused: a manager token")
+    for left in stage.stock.docker("node", "ls", "-q", "--filter", "role=manager").split():
+        if left != stage.stock.docker("info", "--format", "{{.Swarm.NodeID}}"):
+            stage.docker("node", "rm", "--force", left)
+    stage.worker.show("swarm", "join", "--token", stage.stock.docker("swarm", "join-token", "-q", "worker"), address)
     until(lambda: stage.node()["Status"]["State"] == "ready", what="Ready")
-    steps.checked(stage.on_worker("ps", "-q") == before, "its task was not restarted")
+    stage.wait_running("kept", 1)
+    steps.checked(True, "Ready, and the task runs again")
     stage.docker("service", "rm", "kept")
 
 

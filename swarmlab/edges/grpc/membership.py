@@ -101,8 +101,9 @@ async def join_group(channel: grpc.aio.Channel, addr: str, seconds: float) -> Ad
         )
     except NotFound as error:
         raise Precondition(
-            "the managers of this swarm are stock ones, whose Raft this node does not speak: it stays a worker; take "
-            "the promotion back with `docker node demote`, or join with the worker token"
+            "the managers of this swarm are stock ones, whose Raft this node does not speak, so it can only be a "
+            "worker; stock managers do not take back a promotion that was not followed: leave the swarm, and join it "
+            "with the worker token"
         ) from error
     answer = await _ask(channel, "Join", membership_pb2.JoinRequest(addr=addr), seconds)
     members = tuple(Member(member.raft_id, NodeId(member.node_id), member.addr) for member in answer.members)
