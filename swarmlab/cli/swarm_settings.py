@@ -17,9 +17,6 @@ from swarmlab.cli.output import show_ids, show_value
 if TYPE_CHECKING:
     from swarmlab.edges.grpc.client import Client
 
-_EVERY_ACTION = WatchActionKind(
-    WatchActionKind.WATCH_ACTION_CREATE | WatchActionKind.WATCH_ACTION_UPDATE | WatchActionKind.WATCH_ACTION_REMOVE
-)
 _REMEMBER = (
     "Please remember to store this key in a password manager, since without it you\nwill not be able to restart the "
     "manager."
@@ -162,7 +159,8 @@ async def _changed_over(client: "Client", *, quiet: bool) -> None:
     """Wait until no rotation runs any more, and tell how many nodes trust the new root."""
     said = ""
     # The first message says that the feed has begun: what is committed later is heard.
-    async for _ in client.watch([WatchEntry(kind=kind, action=_EVERY_ACTION) for kind in ("cluster", "node")]):
+    changes = WatchActionKind(WatchActionKind.WATCH_ACTION_UPDATE | WatchActionKind.WATCH_ACTION_REMOVE)
+    async for _ in client.watch(tuple(WatchEntry(kind=kind, action=changes) for kind in ("cluster", "node"))):
         cluster = await the_cluster(client)
         if _is_obeyed(cluster):
             return

@@ -10,7 +10,7 @@ from typing import Any, Self
 from msgspec.structs import replace
 
 from swarmlab.agent.exec import Configure
-from swarmlab.api import Forbidden, NodeDescription, Peer, WeightedPeer
+from swarmlab.api import RAFT_PLUGIN, EngineDescription, Forbidden, NodeDescription, Peer, WeightedPeer
 from swarmlab.daemon.executors import ExecutorKind
 from swarmlab.daemon.surroundings import Surroundings
 from swarmlab.daemon.worker_life import STOP_SECONDS, WorkerLife, World
@@ -148,4 +148,10 @@ class WorkerPart:
         self._life.receive(message, call)
 
     def _completed(self, description: NodeDescription) -> NodeDescription:
-        return replace(description, tls_info=self._security.credentials.tls_info())
+        engine = description.engine or EngineDescription()
+        plugins = (*(one for one in engine.plugins if one != RAFT_PLUGIN), RAFT_PLUGIN)
+        return replace(
+            description,
+            engine=replace(engine, plugins=tuple(sorted(plugins, key=lambda one: (one.type, one.name)))),
+            tls_info=self._security.credentials.tls_info(),
+        )

@@ -96,11 +96,6 @@ def test_mistakes_on_the_command_line(words: list[str], message: str, capsys: py
     assert "See 'swarmlab" in err
 
 
-def test_several_managers_are_refused_with_the_reason(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["--managers", "3"]) == Exit.REFUSED
-    assert capsys.readouterr().err == "Error: --managers 3: a cluster has one manager for now; several need Raft\n"
-
-
 def test_no_cluster(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     socket = tmp_path / "none.sock"
     for words in (["node", "ls"], ["node", "ls", "--socket", str(socket)], ["--socket", str(socket), "node", "ls"]):

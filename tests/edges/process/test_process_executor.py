@@ -331,7 +331,7 @@ async def test_a_killed_worker_leaves_nothing_that_its_next_life_does_not_end(
         "ended=exit 0",
     )
     place = str(tmp_path)
-    arguments = [str(base), f"{node.node}killed", *(line.replace("%s", place) for line in lines)]
+    arguments = [str(base), node.facts.cluster, f"{node.node}killed", *(line.replace("%s", place) for line in lines)]
     worker = await asyncio.create_subprocess_exec(
         sys.executable,
         str(Path(__file__).parent / "worker_for_kill.py"),
