@@ -32,7 +32,6 @@ from swarmlab.edges.disk import KeyFile, RaftLog, make_directory
 from swarmlab.edges.driver import LoopTimers
 from swarmlab.edges.grpc import authority, control, health, lab, logs, watch
 from swarmlab.edges.grpc.attempts import Attempts
-from swarmlab.edges.grpc.authorisation import RAFT
 from swarmlab.edges.grpc.cluster_server import ClusterServer, Services
 from swarmlab.edges.grpc.forwarding import Forwarder
 from swarmlab.edges.grpc.gate import Gate, calling_node, local_peer
@@ -40,6 +39,7 @@ from swarmlab.edges.grpc.handlers import Streams, abort, service_handler
 from swarmlab.edges.grpc.raft_transport import RaftTransport
 from swarmlab.edges.grpc.switchboard import Switchboard
 from swarmlab.edges.tls.front import TlsFront
+from swarmlab.edges.tls.local_front import LocalTlsFront
 from swarmlab.edges.tls.security import Security
 from swarmlab.edges.tls.signer import root_made, signed
 from swarmlab.manager.dispatcher import ManagersChanged
@@ -62,6 +62,8 @@ from swarmlab.store import Committed
 HAND_OVER_SECONDS = 3.0
 #: The keys of the log, in the manager's directory.
 KEYS = "keys.json"
+#: The local socket once more, in TLS, beside the plain one: for stock `swarmctl`.
+SWARMCTL = "swarmctl.sock"
 
 
 class Place(NamedTuple):
@@ -205,7 +207,7 @@ class ManagerPart:
             log_source=board,
             lab=Laboratory(manager, place.host, place.story, str(place.state.path), place.keeper),
             group=group,
-            parts={"": lambda: True, "Raft": self._takes_part, RAFT: self._takes_part},
+            parts={"": lambda: True, "Raft": self._takes_part},
             attempts=Attempts(time.monotonic),
             more=(raft,),
         )
@@ -218,6 +220,10 @@ class ManagerPart:
         stack.callback(raft.stop)
         place.local.open(_local_handlers(services, Gate(local_peer, belonging, forwarder), streams))
         stack.callback(place.local.close)
+        socket = place.state.socket
+        await stack.enter_async_context(
+            LocalTlsFront(socket.with_name(SWARMCTL), socket, place.security.server_context)
+        )
         self._engines = MeetingPoint(place.listen.host, place.advertise.host, manager.view, around)
         await stack.enter_async_context(self._engines)
         self._begin_to_act(stack, board)

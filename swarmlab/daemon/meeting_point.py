@@ -91,6 +91,7 @@ def _moves(change: Change) -> bool:
     """It makes an engine come, go, or be somewhere else."""
     if not isinstance(change.object, Node):
         return False
-    now = None if change.kind is ChangeKind.REMOVED else change.object
+    if change.kind is ChangeKind.REMOVED:
+        return gossip_address(change.object) != ""
     before = change.old if isinstance(change.old, Node) else None
-    return gossip_address(now) != gossip_address(before)
+    return gossip_address(change.object) != gossip_address(before)

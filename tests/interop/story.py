@@ -9,6 +9,7 @@ import sys
 import time
 
 from interop import engines_join, leader_change, swarmlab_joins
+from interop.ground import logs_told
 from interop.hosts import missing
 from interop.steps import Steps
 
@@ -19,7 +20,9 @@ def main(words: list[str]) -> int:
     """Tell the story; 0 where all of it holds, 3 where this machine cannot have it."""
     lacking = missing()
     if lacking:
-        print(f"interop: this machine lacks {lacking}", file=sys.stderr)
+        print(
+            f"interop: this machine lacks {lacking}; hosts of its own take root and .ci/engine install", file=sys.stderr
+        )
         return 3
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, lambda *_: sys.exit(143))
@@ -34,11 +37,11 @@ def main(words: list[str]) -> int:
         if not chapters:
             continue
         try:
-            with direction.stage(steps) as stage:
+            with direction.stage(steps) as stage, logs_told(stage):
                 for chapter in chapters:
                     chapter(stage)
         except (AssertionError, RuntimeError, TimeoutError) as error:
-            print(f"\nFAILED: {error}", file=sys.stderr)
+            print(f"\nFAILED: {error}", *getattr(error, "__notes__", ()), sep="\n", file=sys.stderr)
             return 1
     print(f"\nboth directions work ({time.monotonic() - start:.0f} s)")
     return 0
