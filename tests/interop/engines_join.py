@@ -38,9 +38,7 @@ def stage(steps: Steps) -> Iterator[Stage]:
             Lab(hosts["worker"], steps, executor="docker"),
         )
         engines = hosts["engine1"], hosts["engine2"]
-        for host in (*engines, hosts["worker"]):
-            host.start_engine()
-            host.import_busybox()
+        hosts.start_engines("engine1", "engine2", "worker")
         version = engines[0].docker("version", "--format", "{{.Server.Version}}")
         steps.checked(True, f"stock Docker Engines {version} on {', '.join(engine.name for engine in engines)}")
         steps.step("swarmlab swarm init")
@@ -99,10 +97,12 @@ def strangers_are_refused(stage: Stage) -> None:
     [left] = [node["id"] for name, node in manager.nodes().items() if name not in before]
     until(lambda: bool(manager("node", "rm", left)), what="the node of the refused one is not in the way")
     steps.checked(set(manager.nodes()) == before, "its node is removed: nothing is left of it")
+    said = manager.show("node", "promote", stage.engines[0].name, check=False)
+    steps.checked("it can only be a worker" in said, "nor is one promoted that is a worker already")
 
 
 def replicas_spread_over_both_kinds(stage: Stage) -> None:
-    """Three replicas run on three workers of both kinds; an update changes them one by one."""
+    """Three replicas run on three workers of both kinds; an update puts new ones in their place."""
     manager, steps = stage.manager, stage.steps
     steps.step("swarmlab service create --replicas 3: one task on each worker")
     manager.show(*CREATE, "--name", "web", "--replicas", "3", IMAGE, "sleep", "1000")
@@ -112,8 +112,8 @@ def replicas_spread_over_both_kinds(stage: Stage) -> None:
     for host in (*stage.engines, stage.hosts["worker"]):
         names = docker(steps, host, "ps", "--format", "{{.Names}} {{.Image}} {{.Status}}")
         steps.checked(names.startswith("web."), f"a container of web runs on {host.name}")
-    steps.step("swarmlab service update, task by task, and scale")
-    manager("service", "update", "--env-add", "A=1", "--update-delay", "0s", "--update-monitor", "1s", "--wait", "web")
+    steps.step("swarmlab service update, and scale")
+    manager("service", "update", "--env-add", "A=1", "--update-parallelism", "3", "--wait", "web")
     after = manager.running("web")
     steps.checked(len(after) == 3 and not set(after) & set(found), "three new tasks in place of the old ones")
     manager.show("service", "scale", "--wait", "web=6")
@@ -155,7 +155,7 @@ def failures_come_back(stage: Stage) -> None:
     manager(*there, "--name", "fails", IMAGE, "sh", "-c", "exit 3")
     manager(*there, "--name", "absent", "nosuchimage:1", "true")
     for service, state in (("ends", "complete"), ("fails", "failed"), ("absent", "rejected")):
-        until(lambda service=service, state=state: manager.states(service) == {state}, 60, f"{service} is {state}")
+        until(lambda service=service, state=state: manager.states(service) == {state}, what=f"{service} is {state}")
     shown = manager.show("service", "ps", "ends", "fails", "absent")
     steps.checked("task: non-zero exit (3)" in shown, "the exit code of the failed one")
     steps.checked("No such image: nosuchimage:1" in shown, "why the other was rejected")
@@ -194,7 +194,7 @@ def overlay_between_engines(stage: Stage) -> None:
     [task] = manager.tasks("far")
     address = task["networks"][0]["addresses"][0].partition("/")[0]
     for host in (address, "far", "tasks.far"):
-        until(lambda host=host: "over" in one.docker("exec", near, *GET, f"http://{host}/"), 60, host)
+        until(lambda host=host: "over" in one.docker("exec", near, *GET, f"http://{host}/"), what=host)
         steps.checked(True, f"near on {one.name} reaches far on {other.name} as {host}")
     steps.step("docker run --network on an engine attaches a plain container")
     run = ("run", "--rm", "--network", "span", IMAGE, *GET, "http://far/")
@@ -246,7 +246,7 @@ def manager_restart(stage: Stage) -> None:
     before = manager.running("calm")
     manager.stop(9)
     manager.start()
-    until(lambda: set(manager.node_states().values()) == {"ready"}, 60, "all nodes are back")
+    until(lambda: set(manager.node_states().values()) == {"ready"}, what="all nodes are back")
     manager.show("node", "ls")
     steps.checked(manager.running("calm") == before, "no task was restarted")
     manager("service", "scale", "--wait", "calm=4", seconds=90)
@@ -269,7 +269,7 @@ def drain_and_restart(stage: Stage) -> None:
     other.stop_engine()
     other.start_engine()
     until(
-        lambda: len(found := manager.running("moving")) == 3 and not before & set(found), 60, "three after the restart"
+        lambda: len(found := manager.running("moving")) == 3 and not before & set(found), what="three after the restart"
     )
     check_active(steps, other)
     manager.show("service", "ps", "moving")
@@ -287,13 +287,13 @@ def leave_and_remove(stage: Stage) -> None:
     manager(*CREATE, "--name", "last", "--replicas", "3", "--restart-delay", "0s", IMAGE, "sleep", "1000")
     one_id = manager.node_id(one)
     docker(steps, one, "swarm", "leave")
-    until(lambda: manager.node_states()[one.name] == "down", 60, "the node that left is down")
-    until(lambda: len(found := manager.running("last")) == 3 and one_id not in found.values(), 60, "its task moved")
+    until(lambda: manager.node_states()[one.name] == "down", what="the node that left is down")
+    until(lambda: len(found := manager.running("last")) == 3 and one_id not in found.values(), what="its task moved")
     manager.show("node", "rm", one_id)
     steps.step("swarmlab node rm --force of an engine that is still there")
     manager.show("node", "rm", "--force", manager.node_id(other))
     until(lambda: manager.node_states() == {"manager": "ready", "worker": "ready"}, what="two nodes are left")
-    until(lambda: len(set(manager.running("last").values())) == 1, 60, "all tasks on the worker that is left")
+    until(lambda: len(set(manager.running("last").values())) == 1, what="all tasks on the worker that is left")
     manager.show("node", "ls")
     docker(steps, other, "swarm", "leave")
     steps.step("the engine that left joins again")

@@ -40,15 +40,12 @@ def stage(steps: Steps) -> Iterator[Stage]:
     with Hosts("m1", "m2", "m3", "engine1", "engine2") as hosts:
         managers = tuple(Lab(hosts[name], steps, flags=FLAGS) for name in ("m1", "m2", "m3"))
         engines = hosts["engine1"], hosts["engine2"]
-        for engine in engines:
-            engine.start_engine()
-            engine.import_busybox()
+        hosts.start_engines("engine1", "engine2")
         first = managers[0]
         steps.step("three managers")
         for each in managers:
             each.start()
         first("swarm", "init", "--availability", "drain")
-        first("swarm", "update", "--dispatcher-heartbeat", "1s")
         token = first("swarm", "join-token", "-q", "manager")
         for each in managers[1:]:
             each.show("swarm", "join", "--availability", "drain", "--token", token, first.address)
@@ -69,15 +66,17 @@ def leader_is_killed(stage: Stage) -> None:
     containers, tasks = stage.containers(), leader.running("steady")
     leader.stop(signal.SIGKILL)
     other = next(each for each in stage.managers if each.runs)
-    until(lambda: stage.leader().runs, 60, "another leader")
+    until(lambda: stage.leader().runs, what="another leader")
     after = stage.leader()
     steps.checked(True, f"{after.host.name} leads")
     after("service", "scale", "--wait", "--timeout", "60s", "steady=6", seconds=90)
-    until(lambda: [other.node_states()[each.name] for each in stage.engines] == ["ready", "ready"], 60, "engines ready")
+    until(
+        lambda: [other.node_states()[each.name] for each in stage.engines] == ["ready", "ready"], what="engines ready"
+    )
     other.show("node", "ls")
     check_untouched(stage, other, containers, tasks)
     leader.start()
-    until(lambda: set(other.node_states().values()) == {"ready"}, 60, "the old leader is back")
+    until(lambda: set(other.node_states().values()) == {"ready"}, what="the old leader is back")
     other("service", "scale", "--wait", "steady=4")
 
 
@@ -87,14 +86,16 @@ def leader_stops(stage: Stage) -> None:
     steps.step(f"the leader, {leader.host.name}, stops in order")
     containers, tasks = stage.containers(), leader.running("steady")
     leader.stop()
-    until(lambda: stage.leader().runs, 60, "another leader")
+    until(lambda: stage.leader().runs, what="another leader")
     after = stage.leader()
     after("node", "update", "--label-add", "seen=yes", after.node_id(stage.engines[0]))
     steps.checked(True, f"{after.host.name} leads, and takes commands")
-    until(lambda: [after.node_states()[each.name] for each in stage.engines] == ["ready", "ready"], 60, "engines ready")
+    until(
+        lambda: [after.node_states()[each.name] for each in stage.engines] == ["ready", "ready"], what="engines ready"
+    )
     check_untouched(stage, after, containers, tasks)
     leader.start()
-    until(lambda: set(after.node_states().values()) == {"ready"}, 60, "it is back")
+    until(lambda: set(after.node_states().values()) == {"ready"}, what="it is back")
 
 
 def leader_is_cut_off(stage: Stage) -> None:
@@ -109,15 +110,15 @@ def leader_is_cut_off(stage: Stage) -> None:
         [address] = {each.json("swarm", "status")["leader_addr"] for each in others}
         return str(address)
 
-    until(lambda: new_leader() not in ("", leader.address), 60, "another leader")
+    until(lambda: new_leader() not in ("", leader.address), what="another leader")
     after = next(each for each in others if each.address == new_leader())
     steps.checked(True, f"{after.host.name} leads")
     after("service", "scale", "--wait", "--timeout", "60s", "steady=5", seconds=90)
     check_untouched(stage, after, containers, tasks)
     stage.hosts.cut(leader.host, cut=False)
-    until(lambda: leader.json("swarm", "status")["leader_addr"] == after.address, 60, "it follows")
+    until(lambda: leader.json("swarm", "status")["leader_addr"] == after.address, what="it follows")
     steps.checked(len(leader.running("steady")) == 5, f"{leader.host.name} knows what it missed")
-    until(lambda: set(leader.node_states().values()) == {"ready"}, 60, "all nodes ready")
+    until(lambda: set(leader.node_states().values()) == {"ready"}, what="all nodes ready")
     leader("service", "scale", "--wait", "steady=4")
 
 

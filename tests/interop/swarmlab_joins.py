@@ -45,11 +45,11 @@ class Stage(NamedTuple):
 
     def wait_running(self, service: str, count: int) -> None:
         """Wait until so many of its tasks run."""
-        until(lambda: self.tasks(service).count("Running") == count, 60, f"{count} tasks of {service}")
+        until(lambda: self.tasks(service).count("Running") == count, what=f"{count} tasks of {service}")
 
     def wait(self, service: str, *wanted: str) -> None:
         """Wait until those are the tasks of the service."""
-        until(lambda: sorted(self.tasks(service)) == sorted(wanted), 60, f"{service}: {', '.join(wanted)}")
+        until(lambda: sorted(self.tasks(service)) == sorted(wanted), what=f"{service}: {', '.join(wanted)}")
 
 
 @contextlib.contextmanager
@@ -58,9 +58,7 @@ def stage(steps: Steps) -> Iterator[Stage]:
     steps.title("swarmlab's worker joins a stock Docker manager")
     with Hosts("docker", "worker") as hosts:
         stock, worker = hosts["docker"], Lab(hosts["worker"], steps, executor="docker")
-        for host in hosts:
-            host.start_engine()
-            host.import_busybox()
+        hosts.start_engines("docker", "worker")
         steps.step("docker swarm init on a stock engine")
         stage = Stage(hosts, stock, worker, steps)
         stage.docker("swarm", "init", "--advertise-addr", stock.address)
@@ -116,7 +114,7 @@ def states_come_back(stage: Stage) -> None:
     stage.docker(*once, "--name", "absent", "nosuchimage:1", "true")
     stage.wait("ends", "Complete")
     stage.wait("fails", 'Failed "task: non-zero exit (3)"')
-    until(lambda: stage.tasks("absent")[0].startswith("Rejected"), 60, "absent: Rejected")
+    until(lambda: stage.tasks("absent")[0].startswith("Rejected"), what="absent: Rejected")
     for service in ("ends", "fails", "absent"):
         stage.docker("service", "ps", "--no-trunc", "--format", "{{.Name}}: {{.CurrentState}} {{.Error}}", service)
     steps.checked("nosuchimage:1" in stage.tasks("absent")[0], "why it was rejected")
@@ -247,10 +245,10 @@ def worker_leaves(stage: Stage) -> None:
     stage.docker(*CREATE, "--name", "moves", IMAGE, "sleep", "1000")
     stage.worker.show("swarm", "leave")
     steps.checked(not stage.on_worker("ps", "-a", "-q"), "no container is left on its engine")
-    until(lambda: stage.node()["Status"]["State"] == "down", 60, "Down")
+    until(lambda: stage.node()["Status"]["State"] == "down", what="Down")
     stage.docker("node", "ls")
     stage.docker("node", "rm", "worker")
-    until(lambda: stage.tasks("moves")[0].startswith("Running"), 60, "the task runs on the stock engine")
+    until(lambda: stage.tasks("moves")[0].startswith("Running"), what="the task runs on the stock engine")
     steps.checked("worker" not in stage.stock.docker("node", "ls", "--format", "{{.Hostname}}"), "the node is removed")
 
 

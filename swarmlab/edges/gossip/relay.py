@@ -32,11 +32,12 @@ _OVERLAY = ("Network", "overlay")
 
 
 def gossip_address(node: Node | None) -> str:
-    """Where the node gossips: the address of one that is there and has overlay networks, else empty.
+    """Where the node gossips: the address of one that is not down and has overlay networks, else empty.
 
-    Engines have them; swarmlab's own workers do not, and nobody listens on the gossip port of theirs.
+    Engines have them; swarmlab's own workers do not, and nobody listens on the gossip port of theirs. One of which a
+    new leader has not heard yet is not down.
     """
-    if node is None or node.status.state is not NodeState.READY:
+    if node is None or node.status.state is NodeState.DOWN:
         return ""
     engine = node.description.engine if node.description is not None else None
     has_overlay = engine is not None and any((one.type, one.name) == _OVERLAY for one in engine.plugins)

@@ -123,7 +123,7 @@ def test_the_addresses_are_those_of_live_engines_with_overlay_networks() -> None
         a_node("a", NodeState.READY, "10.0.0.2", "bridge", "overlay"),
         a_node("b", NodeState.DOWN, "10.0.0.3", "overlay"),
         a_node("c", NodeState.READY, "", "overlay"),
-        a_node("d", NodeState.READY, "10.0.0.1", "overlay"),
+        a_node("d", NodeState.UNKNOWN, "10.0.0.1", "overlay"),
         a_node("e", NodeState.READY, "10.0.0.1", "overlay"),
         a_node("f", NodeState.READY, "10.0.0.4", "bridge"),
         Node(id=NodeId("g"), status=NodeStatus(NodeState.READY, addr="10.0.0.5")),
