@@ -205,7 +205,10 @@ class ManagerPart:
         lead = Lead(replica)
         inside = self._inside(stack)
         front = self._front = TlsFront(place.listen.host, place.listen.port, inside, place.security.server_context)
-        forwarder = self._forwarder = Forwarder(lead, place.security.channel, lambda: place.advertise.text)
+        election = 2 * config.election_ticks * config.tick_ms / 1000
+        forwarder = self._forwarder = Forwarder(
+            lead, place.security.channel, lambda: place.advertise.text, election_seconds=election
+        )
         plane = self._plane = Plane(manager, replica)
         services = Services(
             board=board,
