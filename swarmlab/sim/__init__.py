@@ -19,7 +19,7 @@ from swarmlab.sim.network import Network, NetworkModel
 from swarmlab.sim.proposer import CommitModel, HeapProposer
 from swarmlab.sim.reading import load_scenario
 from swarmlab.sim.rest import unrest
-from swarmlab.sim.run import ScenarioResult, play_scenario, recipe, run_scenario
+from swarmlab.sim.run import Regret, ScenarioResult, play_scenario, recipe, run_scenario
 from swarmlab.sim.scenario import Scenario
 from swarmlab.sim.world import LogLine, World, WorldConfig
 from swarmlab.sim.writers import check_proposal
@@ -39,6 +39,7 @@ __all__ = [
     "MeshWire",
     "Network",
     "NetworkModel",
+    "Regret",
     "Scenario",
     "ScenarioResult",
     "SimDisk",
