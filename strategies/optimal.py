@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from msgspec.structs import replace
 
 from swarmlab.plugin import (
+    NOT_SEARCHED,
     ClusterView,
     Floats,
     Group,
@@ -124,7 +125,7 @@ class Optimal(Strategy):
 
 
 def _unsearched(start: Plan, why: str) -> Plan:
-    return Plan(start.placements, Proof(goal="not searched", value=0, start=0, outcome="greedy", why=why))
+    return Plan(start.placements, Proof(goal=NOT_SEARCHED, value=0, start=0, outcome="greedy", why=why))
 
 
 def _proof(problem: Problem, before: Sequence[int], after: Sequence[int], bounds: Sequence[int | None]) -> Proof:

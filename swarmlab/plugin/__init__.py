@@ -30,6 +30,7 @@ from swarmlab.api import (
 )
 from swarmlab.plugin.arrays import Counts, Flags, Floats, Ints, Texts, sealed
 from swarmlab.plugin.decisions import (
+    NOT_SEARCHED,
     Decision,
     Kept,
     Move,
@@ -58,6 +59,7 @@ __all__ = [
     "API",
     "HOUR",
     "MINUTE",
+    "NOT_SEARCHED",
     "SECOND",
     "Availability",
     "Catalog",

@@ -81,6 +81,10 @@ class Placement(Value, frozen=True, eq=False):
         return int(self.counts.sum())
 
 
+#: The goal of a proof that was not even tried.
+NOT_SEARCHED = "not searched"
+
+
 class Proof(Value, frozen=True, kw_only=True):
     """How near a plan is to the best one. Goals come one after the other; this is the one that tells the difference.
 

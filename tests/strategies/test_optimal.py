@@ -15,7 +15,7 @@ from swarmlab_strategies import cpsat, solver
 
 from swarmlab.api import PluginError, TaskState
 from swarmlab.plugin import Group, Host, Plan, Proof
-from swarmlab.sim import run_scenario
+from swarmlab.sim import Regret, run_scenario
 
 ROOT = Path(__file__).parents[2]
 SPREAD = Host.load("optimal", strict=True)
@@ -264,6 +264,43 @@ def test_the_regret_of_another_strategy(tmp_path: Path) -> None:
     assert spread.strategy.judge(plan, groups, view, "spread") is None
 
 
+def test_a_host_with_a_yardstick_keeps_what_it_says_of_each_plan() -> None:
+    """Of binpack's plan too, whose own scores do not count; what is too large is known to be unknown."""
+    host = Host.load("binpack", strict=True, yardstick="optimal", measure={"objective": "pack", "cells": 3})
+    for nodes in (3, 4):
+        services = [a_service("a", 1, cpus=1)]
+        desk = Desk([a_node(f"n{at}", cpus=2 + at) for at in range(nodes)], services, host=host)
+        desk.create(*tasks_of(services[0], 1))
+    best, unknown = host.proofs
+    assert best == Proof(goal="pack", value=1.0, start=1.0, bound=1.0)
+    assert unknown is not None
+    assert (unknown.goal, unknown.outcome, unknown.gap) == ("not searched", "greedy", None)
+
+
+def test_the_sum_of_what_a_yardstick_said() -> None:
+    proofs = [
+        Proof(goal="spread", value=10, start=14, bound=10),
+        Proof(goal="spread", value=10, start=11, bound=9, outcome="better"),
+        Proof(goal="unplaced", value=0, start=2, bound=0),
+        Proof(goal="spread", value=5, start=5, bound=5),
+        Proof(goal="spread", value=5, start=5, bound=4, outcome="greedy"),
+        Proof(goal="not searched", value=0, start=0, outcome="greedy"),
+        None,
+    ]
+    assert Regret.of("spread", proofs) == Regret(
+        objective="spread", plans=7, judged=5, best=1, regret={"spread": 5.0, "unplaced": 2.0}, worst=2.0
+    )
+    assert Regret.of("pack", []).worst == 0.0
+
+
+def test_a_yardstick_that_fails_is_a_fault_and_the_plan_stands(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(solver, "PROGRAM", program(tmp_path, "sys.exit(3)"))
+    host = Host.load("spread", yardstick="optimal")
+    plan, name = placed(host)
+    assert (sum(placement.total for placement in plan.placements), name, host.proofs) == (3, "spread", [])
+    assert [(fault.plugin, fault.hook) for fault in host.take_faults()] == [("optimal", "place")]
+
+
 def test_the_same_bytes_in_every_process(tmp_path: Path) -> None:
     """Two runs under other hash seeds, and one in this process."""
     scenario = ROOT / "examples/scenarios/rejoin.yml"
@@ -271,7 +308,7 @@ def test_the_same_bytes_in_every_process(tmp_path: Path) -> None:
     for seed in ("1", "2"):
         log = tmp_path / f"log{seed}"
         code = (
-            "import sys; from pathlib import Path; from swarmlab.sim import run_scenario; "
+            "import sys; from pathlib import Path; from swarmlab.sim import Regret, run_scenario; "
             "run_scenario(Path(sys.argv[1]), 'optimal', 5, Path(sys.argv[2]))"
         )
         environment = {**os.environ, "PYTHONHASHSEED": seed}
