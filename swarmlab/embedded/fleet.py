@@ -40,7 +40,7 @@ from swarmlab.embedded.alone import alone
 from swarmlab.embedded.cluster import EmbeddedConfig
 from swarmlab.embedded.relay import Relay
 from swarmlab.embedded.scratch import scratch_directory
-from swarmlab.plugin import Host
+from swarmlab.plugin import Host, with_usual
 from swarmlab.store import EMPTY, Committed, Snapshot, Watch
 
 T = TypeVar("T")
@@ -86,7 +86,7 @@ class Fleet:
         self.config = config
         self.clock = LiveClock()
         self.story = Story(self.clock)
-        self.host = Host.load(config.strategy, plugins=config.plugins, parameters=dict(config.parameters))
+        self.host = Host.load(config.strategy, plugins=with_usual(config.plugins), parameters=dict(config.parameters))
         self.executor = ""
         self.state_dir = config.state_dir or Path()
         self._seed = config.seed if config.seed is not None else fresh_seed()

@@ -30,7 +30,7 @@ from swarmlab.api import (
 )
 from swarmlab.api.quantities import format_duration, parse_bytes, parse_duration
 from swarmlab.manager.controlapi import create_service, remove_node, remove_service, update_node, update_service
-from swarmlab.plugin import Host
+from swarmlab.plugin import Host, with_usual
 from swarmlab.sim.broken import InvariantBroken
 from swarmlab.sim.checkers import runs, schedulable
 from swarmlab.sim.entries import NodeEntry, ServiceEntry
@@ -88,7 +88,7 @@ def run_scenario(
         InvariantBroken: The cluster did what no cluster may do.
     """
     scenario = load_scenario(path)
-    host = Host.load(strategy or scenario.strategies[0], parameters=dict(parameters or {}), strict=True)
+    host = Host.load(strategy or scenario.strategies[0], with_usual(()), parameters=dict(parameters or {}), strict=True)
     return play_scenario(scenario, host, str(path), seed, log, progress=progress)
 
 

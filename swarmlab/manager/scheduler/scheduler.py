@@ -132,7 +132,8 @@ class Scheduler:
             if was is not None and was.status.state == TaskState.PENDING:
                 self._waiting.forget(new.id)
             if was is None or not on_node(was):
-                return False
+                # Some may wait to be near it.
+                return self._columns.wishes.draws and on_node(new)
             # One that is told to stop keeps its resources, but makes room under a limit of replicas.
             return not on_node(new) or (active(was) and not active(new))
         return isinstance(new, Node | Volume) or (isinstance(new, Service) and change.kind is not ChangeKind.CREATED)
