@@ -27,6 +27,7 @@ from swarmlab.api import (
     Task,
     TaskId,
     Value,
+    Violation,
     WorkerInfo,
     seconds,
 )
@@ -161,6 +162,10 @@ class EmbeddedCluster:
             NotFound: No task, or more than one, has it.
         """
         return self.manager.explain(task_id)
+
+    def violations(self) -> tuple[Violation, ...]:
+        """The tasks that break a hard affinity term where they are now."""
+        return self.manager.violations()
 
     def status(self) -> LabStatus:
         """The cluster at a glance."""

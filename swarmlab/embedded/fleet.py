@@ -25,6 +25,7 @@ from swarmlab.api import (
     SwarmInitRequest,
     SwarmJoinRequest,
     TaskId,
+    Violation,
     WorkerInfo,
 )
 from swarmlab.component import derived_rng
@@ -151,6 +152,10 @@ class Fleet:
     def explain(self, task_id: TaskId) -> Explanation:
         """Why the task is where it is. Raises `NotFound`, or `NotLeader` while nobody leads."""
         return self._leading().manager.explain(task_id)
+
+    def violations(self) -> tuple[Violation, ...]:
+        """The tasks that break a hard affinity term. Raises `NotLeader` while nobody leads."""
+        return self._leading().manager.violations()
 
     def managers(self) -> Mapping[NodeId, ManagerStatus]:
         """{node: its place in the group}. Raises `NotLeader` while nobody leads."""

@@ -88,7 +88,7 @@ def holds(wish: Wish, group: Group, table: Table) -> Flags:
     """Whether one task of the group more may go to each node, as far as one choice of a term is concerned."""
     term = wish.term
     if not term.is_about_tasks:
-        return _expression(term, table)
+        return holds_there(term, table)
     if term.avoid:
         spare, codes = _spare(wish, group, table)
         return spare[codes] > 0
@@ -98,6 +98,23 @@ def holds(wish: Wish, group: Group, table: Table) -> Flags:
         # The first of those that are to be together may go anywhere.
         return np.ones(len(table), np.bool_)
     return there[codes] > 0
+
+
+def holds_there(term: Term, table: Table) -> Flags:
+    """Whether the expression of a term about nodes holds, for each node."""
+    if not term.node:
+        return np.ones(len(table), np.bool_)
+    memo = (written(term), "term")
+    sheet = table.sheet
+    if memo not in sheet.memo:
+        try:
+            mask = Constraints.parse((term.node,)).mask(sheet.n, sheet.attribute)
+        except InvalidSpec:
+            # Requests with such terms are refused; what came in all the same is not held against nodes.
+            mask = np.ones(sheet.n, np.bool_)
+        sheet.memo[memo] = sealed(mask)
+    found: Flags = sheet.memo[memo]
+    return found
 
 
 def places(term: Term, table: Table) -> tuple[Ints | Counts, int]:
@@ -276,19 +293,3 @@ def _share(services: Sequence[ServiceId], term: Term, table: Table) -> Floats:
     there = in_places(services, codes, size, table).astype(np.float64)
     values: Floats = (there / max(there.max(initial=0.0), 1.0))[codes]
     return values
-
-
-def _expression(term: Term, table: Table) -> Flags:
-    if not term.node:
-        return np.ones(len(table), np.bool_)
-    memo = (written(term), "term")
-    sheet = table.sheet
-    if memo not in sheet.memo:
-        try:
-            mask = Constraints.parse((term.node,)).mask(sheet.n, sheet.attribute)
-        except InvalidSpec:
-            # Requests with such terms are refused; what came in all the same is not held against nodes.
-            mask = np.ones(sheet.n, np.bool_)
-        sheet.memo[memo] = sealed(mask)
-    found: Flags = sheet.memo[memo]
-    return found

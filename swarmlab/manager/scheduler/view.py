@@ -283,6 +283,16 @@ class View(ClusterView):
             table = table.plus(group, np.array([place], np.int64), np.array([count], np.int64))
         return table
 
+    @property
+    def bound_services(self) -> Iterable[ServiceId]:
+        """Services that have terms, by id."""
+        return self._root.wishes.services
+
+    def own_wishes(self, service: ServiceId) -> tuple[Wish, ...]:
+        """The terms of one service, in the order of their plugins."""
+        wishes = self._root.wishes
+        return tuple(wishes.wish(plugin, term, service) for plugin, term in wishes.of(service))
+
     def wishes(self, group: Group) -> tuple[Wish, ...]:
         """The group's own terms, and those of others that bind it."""
         root = self._root

@@ -163,6 +163,8 @@ def test_no_placement_breaks_a_hard_term(
     desk = Desk(nodes, services, host=HOSTS[strategy])
     played(desk, services, history)
     assert Judge(desk.view).broken() == []
+    too_near = [one for one in desk.scheduler.violations(desk.view, desk.now) if "at most" in one.reason]
+    assert too_near == []
 
 
 @settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.too_slow])
