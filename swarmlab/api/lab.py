@@ -90,6 +90,8 @@ class StrategyInfo(Value, frozen=True, kw_only=True):
     parameters: Mapping[str, str] = field(default_factory=dict)
     rebalances: bool = False
     active: bool = False
+    #: What a node's score is, or what its order is, with the weights in use; empty where the strategy does not tell.
+    formula: str = ""
 
 
 class LabEvent(Value, frozen=True, kw_only=True):

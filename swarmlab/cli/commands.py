@@ -105,9 +105,12 @@ COMMANDS: tuple[Command, ...] = (
     Command("strategy ls", "List the strategies that can be chosen", "strategy", "lab_arguments"),
     Command("strategy show", "Show a strategy and its parameters", "strategy", "lab_arguments", "strategy"),
     Command("sim run", "Run a scenario in a simulated cluster", "sim", "lab_arguments"),
+    Command("sim soak", "Break several managers in many ways, and look whether all goes well", "soak", "lab_arguments"),
     Command("demo rejoin", "A node dies and returns: what each strategy makes of it", "demo", "lab_arguments"),
     Command("bench scheduler", "Time the scheduler on a made-up cluster", "bench", "lab_arguments"),
     Command("bench start", "Time tasks from create to running, beside the bare runtime", "bench", "lab_arguments"),
+    Command("bench raft", "Time what managers agree on, and the loss of their leader", "bench", "lab_arguments"),
+    Command("bench live", "Time tasks on many workers over the wire", "bench", "lab_arguments"),
     Command("completion", "Print the completion script of a shell", "completion"),
 )
 

@@ -32,7 +32,7 @@ def run(options: argparse.Namespace) -> int:
         options.seed or 0,
         log,
         parameters=labels("--set", options.set),
-        progress=_progress if sys.stderr.isatty() and not options.quiet else None,
+        progress=show_progress if sys.stderr.isatty() and not options.quiet else None,
     )
     if options.output in ("table", "wide"):
         for name, value in (
@@ -44,6 +44,7 @@ def run(options: argparse.Namespace) -> int:
             ("decisions", result.decisions),
             ("moves", result.moves),
             ("restarts", result.restarts),
+            *((("requests", result.requests),) if result.requests else ()),
             ("log", result.log_sha256),
         ):
             print(f"{name + ':':<14} {value}")
@@ -58,7 +59,8 @@ def run(options: argparse.Namespace) -> int:
     return Exit.ERROR if result.failures else Exit.OK
 
 
-def _progress(share: float) -> None:
+def show_progress(share: float) -> None:
+    """A bar on standard error; the full one goes away."""
     done = round(share * 30)
     end = "\r\033[K" if share >= 1 else ""
     print(f"\r[{'#' * done}{'.' * (30 - done)}] {share:4.0%}{end}", end="", file=sys.stderr, flush=True)

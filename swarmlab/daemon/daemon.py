@@ -49,6 +49,7 @@ _log = logging.getLogger(__name__)
 
 #: How long `init` and `join` wait for the node to take part; it goes on trying after that.
 READY_SECONDS = 20.0
+_OUT = "this manager takes part no more until its process is started again"
 
 
 class Daemon:
@@ -212,7 +213,7 @@ class Daemon:
             state=self._state,
             hostname=self.hostname,
             executor=self.node.kind.name,
-            error=self._error,
+            error=self._error or (f"{_OUT}: {self._lost}" if self._lost else ""),
             state_dir=str(self.directory.path),
             pid=os.getpid(),
         )
@@ -266,7 +267,13 @@ class Daemon:
                 return Precondition(f"this node is not a swarm manager now: {self._error}")
             case DaemonState.INACTIVE:
                 return local.INACTIVE
-        return local.WORKER
+        return Precondition(f"{_OUT}: {self._lost}") if self._lost else local.WORKER
+
+    @property
+    def _lost(self) -> str:
+        """What took the manager out of its group; empty where nothing has."""
+        manager = self.member.manager if self.member is not None else None
+        return manager.failure if manager is not None else ""
 
     def _require_inactive(self) -> None:
         if self.directory.record() is not None:

@@ -34,7 +34,7 @@ from swarmlab.daemon.manager_part import ManagerPart
 from swarmlab.daemon.story import Story
 from swarmlab.edges.driver import LiveClock, fresh_seed
 from swarmlab.edges.grpc import lab, sockets
-from swarmlab.edges.grpc.handlers import Streams, service_handler
+from swarmlab.edges.grpc.handlers import service_handler
 from swarmlab.edges.grpc.listener import Listener
 from swarmlab.edges.grpc.ports import Request
 from swarmlab.embedded.alone import alone
@@ -246,11 +246,10 @@ class Fleet:
         await self._all_ready()
         self._follow()
         if self.config.socket is not None:
-            streams = Streams()
             # Of this process, and not of one of its nodes, which may be the one to be killed.
-            laboratory = service_handler(lab.SERVICE, lab.methods(self, self), lab.streams(self), streams)
+            laboratory = service_handler(lab.SERVICE, lab.methods(self, self), lab.streams(self))
             relay = Relay(laboratory, self._target)
-            await stack.enter_async_context(Listener(self.config.socket, (relay,), streams))
+            await stack.enter_async_context(Listener(self.config.socket, (relay,)))
 
     async def _begun(self, node: _Node) -> None:
         """Start the node's process; what it belongs to, it goes on with."""

@@ -17,7 +17,7 @@ from swarmlab.api import (
     Violation,
     seconds,
 )
-from swarmlab.ca import CertificateAuthority, MakeRoot, RootMade, Sign, Signed
+from swarmlab.ca import Asked, CertificateAuthority, MakeRoot, RootMade, Sign, Signed
 from swarmlab.component import (
     Assembly,
     CancelTimer,
@@ -196,7 +196,8 @@ class Manager:
         if not self._leads:
             self._send(sender, NotLeader(), call)
         elif type(message) not in self._takers:
-            self._send(sender, Unsupported(f"{type(message).__name__} is not a call that this manager takes"), call)
+            asked = message.message if isinstance(message, Asked) else message
+            self._send(sender, Unsupported(f"{type(asked).__name__} is not a call that this manager takes"), call)
         else:
             self.assembly.post(self._takers[type(message)], Received(sender, message, call))
 

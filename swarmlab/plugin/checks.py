@@ -11,7 +11,7 @@ from msgspec.structs import replace
 
 from swarmlab.api import PluginError
 from swarmlab.plugin.arrays import Floats, Ints, sealed
-from swarmlab.plugin.decisions import Moves, Placement, Plan, Refusals, Scores, Term, Terms
+from swarmlab.plugin.decisions import Moves, Placement, Plan, Proof, Refusals, Scores, Term, Terms
 from swarmlab.plugin.groups import Group
 from swarmlab.plugin.strategy import API, Strategy
 from swarmlab.plugin.views import ClusterView
@@ -174,9 +174,26 @@ def checked_plan(given: Any, groups: Sequence[Group], view: ClusterView, plugin:
             raise PluginError(
                 plugin, "place", f"places {-left[placement.group]} tasks too many of the group {placement.group}"
             )
+    if given.proof is not None:
+        checked_proof(given.proof, plugin, "place")
     misfit = view.misfit(given)
     if misfit is not None:
         raise PluginError(plugin, "place", f"its plan does not fit: {misfit}")
+    return given
+
+
+def checked_proof(given: Any, plugin: str, hook: str) -> Proof:
+    """Numbers that are numbers, in the order that they claim: bound <= value <= start."""
+    if not isinstance(given, Proof):
+        raise PluginError(plugin, hook, f"gave a proof that is {_kind(given)}, wanted Proof")
+    bound = given.value if given.bound is None else given.bound
+    if not all(map(math.isfinite, (bound, given.value, given.start))) or not bound <= given.value <= given.start:
+        raise PluginError(
+            plugin,
+            hook,
+            f"its proof of {given.goal} has bound {given.bound}, value {given.value} and start {given.start}, "
+            "wanted bound <= value <= start",
+        )
     return given
 
 

@@ -102,10 +102,43 @@ class Placement(Value, frozen=True, eq=False):
         return int(self.counts.sum())
 
 
+class Proof(Value, frozen=True, kw_only=True):
+    """How near a plan is to the best one. Goals come one after the other; this is the one that tells the difference.
+
+    That is the first goal in which the search found better than it began with, or could not prove its result; else the
+    last one.
+    """
+
+    #: What is minimised, by name.
+    goal: str
+    #: Of the best plan that was found.
+    value: float
+    #: Of the plan that the search began with: the greedy one, or the one that is judged.
+    start: float
+    #: No plan can be below; None where nothing is proven.
+    bound: float | None = None
+    #: "optimal"; "better" than the start, but the budget ran out; "greedy": the start, which was not improved.
+    outcome: str = "optimal"
+    #: Why it is not "optimal".
+    why: str = ""
+
+    @property
+    def gap(self) -> float | None:
+        """(value - bound), as a share of the value where that is above 1; None where nothing is proven."""
+        return None if self.bound is None else (self.value - self.bound) / max(1.0, abs(self.value))
+
+    @property
+    def regret(self) -> float:
+        """What the start costs more than the best plan that was found, >= 0."""
+        return self.start - self.value
+
+
 class Plan(Value, frozen=True, eq=False):
     """Placements decided on one view. They are taken in order: a later one counts on what an earlier one left."""
 
     placements: tuple[Placement, ...] = ()
+    #: Of strategies that know how good the plan is.
+    proof: Proof | None = None
 
 
 class Trigger(Value, frozen=True):

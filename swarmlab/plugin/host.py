@@ -143,6 +143,7 @@ class Host:
                 parameters={key: str(value) for key, value in parameters_of(cls, origin).items()},
                 rebalances=cls.rebalance is not Strategy.rebalance,
                 active=name == self.strategy.name,
+                formula=self.strategy.formula() if name == self.strategy.name else "",
             )
             for name, (cls, origin) in sorted(classes.items())
         )

@@ -41,10 +41,13 @@ def test_node_ls(ground: Ground) -> None:
     ground.put(a_node("w10"), drained, W1)
     assert ground.cli("node", "ls").lines == [
         "ID                           HOSTNAME   STATUS   AVAILABILITY   "
-        "MANAGER STATUS   CPUS   MEMORY   ENGINE VERSION",
-        "w1-0123456789abcdefghijkl    w1         Ready    Active                          4      8GiB     28.2.2",
-        "w2-0123456789abcdefghijkl    w2         Down     Drain                           4      8GiB     28.2.2",
-        "w10-0123456789abcdefghijkl   w10        Ready    Active                          4      8GiB     28.2.2",
+        "MANAGER STATUS   CERT EXPIRES   CPUS   MEMORY   ENGINE VERSION",
+        "w1-0123456789abcdefghijkl    w1         Ready    Active         "
+        "                                4      8GiB     28.2.2",
+        "w2-0123456789abcdefghijkl    w2         Down     Drain          "
+        "                                4      8GiB     28.2.2",
+        "w10-0123456789abcdefghijkl   w10        Ready    Active         "
+        "                                4      8GiB     28.2.2",
     ]
     assert ground.cli("node", "ls", "-q").lines == [W1.id, W2.id, "w10-0123456789abcdefghijkl"]
     assert ground.cli("node", "ls", "-o", "name").lines == ["w1", "w2", "w10"]

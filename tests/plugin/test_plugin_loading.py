@@ -58,6 +58,9 @@ def write(folder: Path, text: str) -> str:
     return str(file)
 
 
+SHIPPED = ("balanced", "binpack", "dotproduct", "least-allocated", "optimal", "random", "rebalance", "spread")
+
+
 def strategy_with(body: str) -> str:
     return f"from swarmlab.plugin import Strategy\nclass Some(Strategy):\n    name = 'some'\n{body}"
 
@@ -67,7 +70,7 @@ def test_a_strategy_of_a_file_with_its_parameters(mine: str) -> None:
     strategy: Any = host.strategy
     assert (strategy.price, strategy.calm, strategy.label, strategy.most) == (2.0, False, "zone", 7)
     info = {info.name: info for info in host.strategies()}
-    assert set(info) == {"binpack", "mine", "random", "rebalance", "spread"}
+    assert set(info) == {*SHIPPED, "mine"}
     assert (info["mine"].origin, info["mine"].summary, info["mine"].active) == (mine, "Does it my way.", True)
     assert info["mine"].parameters == {"price": "1.5", "calm": "True", "label": "zone", "most": "3"}
     assert (info["mine"].rebalances, info["rebalance"].rebalances, info["spread"].active) == (False, True, False)
@@ -86,8 +89,8 @@ def test_a_plugin_of_a_file_as_a_module_or_as_a_class(mine: str) -> None:
 @pytest.mark.parametrize(
     ("spec", "message"),
     [
-        ("spraed", "spraed: there is no strategy of that name; did you mean spread? There are: binpack, random"),
-        ("zzz", "zzz: there is no strategy of that name. There are: binpack, random, rebalance, spread"),
+        ("spraed", "spraed: there is no strategy of that name; did you mean spread? There are: balanced, binpack"),
+        ("zzz", "zzz: there is no strategy of that name. There are: balanced, binpack, dotproduct"),
         ("", ": there is no strategy of that name. There are"),
         ("{mine}:Mien", "the file has no Mien; did you mean Mine?"),
         ("{mine}:Nothing", "{mine}:Nothing: the file has no Nothing"),
@@ -241,7 +244,7 @@ def test_a_module_that_cannot_be_imported_is_left_out_and_told(monkeypatch: pyte
     ]
     monkeypatch.setattr("importlib.metadata.entry_points", lambda group: points)
     catalog = installed()
-    assert set(catalog.strategies) == {"binpack", "random", "rebalance", "spread"}
+    assert set(catalog.strategies) == set(SHIPPED)
     assert list(catalog.broken) == ["theirs = nowhere_to_be_found.module"]
     with pytest.raises(UnknownPlugin, match=r"theirs = nowhere_to_be_found.module could not be loaded: ModuleNotFound"):
         Host.load("theirs", catalog=catalog)

@@ -6,7 +6,7 @@ from typing import Any, Protocol, Self
 
 import grpc
 
-from swarmlab.api import NotLeader, TooLarge
+from swarmlab.api import NotLeader, ProposalUnknown, TooLarge
 from swarmlab.edges.grpc.authorisation import KEYS, Caller, forwarding_metadata
 from swarmlab.edges.grpc.handlers import Context
 
@@ -63,6 +63,7 @@ class Forwarder:
 
         Raises:
             NotLeader: Nobody is known to lead.
+            ProposalUnknown: The leader has changed, or the connection to it, before an answer came.
             TooLarge: The call was passed on to this manager already.
             grpc.aio.AbortError: The leader's error, with which the call has been ended.
         """
@@ -71,7 +72,10 @@ class Forwarder:
         call = opened(method)(request, timeout=context.time_remaining(), metadata=self._metadata(caller, context))
         try:
             return await call
-        except grpc.aio.AioRpcError as error:
+        except (grpc.aio.AioRpcError, asyncio.CancelledError) as error:
+            self._tell_of_another_leader(method, channel, error)
+            if isinstance(error, asyncio.CancelledError):
+                raise
             await _pass_back(context, error)
         finally:
             call.cancel()
@@ -84,10 +88,21 @@ class Forwarder:
         try:
             async for answer in call:
                 yield answer
-        except grpc.aio.AioRpcError as error:
+        except (grpc.aio.AioRpcError, asyncio.CancelledError) as error:
+            self._tell_of_another_leader(method, channel, error)
+            if isinstance(error, asyncio.CancelledError):
+                raise
             await _pass_back(context, error)
         finally:
             call.cancel()
+
+    def look(self) -> None:
+        """Another leader may be known: what was passed on to the one before ends.
+
+        That one may be cut off without a word, and whoever waits for it would wait until a deadline comes.
+        """
+        if self._channel is not None and (self.leads or self._leadership.leader_addr not in ("", self._addr)):
+            self.renew()
 
     def renew(self) -> None:
         """Let go of the connection and end its calls; the next call makes one with the certificate of that time."""
@@ -107,6 +122,13 @@ class Forwarder:
             self.renew()
             self._channel, self._addr = self._channels(addr), addr
         return self._channel
+
+    def _tell_of_another_leader(self, method: str, channel: grpc.aio.Channel, error: BaseException) -> None:
+        """Raise `ProposalUnknown` where a call ended because its connection was let go of, and not by its caller."""
+        task = asyncio.current_task()
+        given_up = task is not None and task.cancelling() > 0
+        if channel is not self._channel and not given_up:
+            raise ProposalUnknown(f"{method}: the leader has changed meanwhile; it may have been done") from error
 
     def _metadata(self, caller: Caller, context: Context) -> tuple[tuple[str, Any], ...]:
         """What the caller sent, without what only managers say, and what this manager says of the caller."""

@@ -2,7 +2,7 @@
 
 import logging
 from collections import Counter
-from collections.abc import AsyncIterator, Collection, Iterator, Mapping
+from collections.abc import AsyncIterator, Collection, Iterator
 from contextlib import aclosing, contextmanager
 from contextvars import ContextVar
 from inspect import isasyncgenfunction
@@ -14,7 +14,7 @@ from swarmlab.api import ClusterId, Forbidden, NodeId, SwarmlabError, TooLarge
 from swarmlab.ca import Peer
 from swarmlab.edges.grpc.authorisation import Caller, Forwarding, Rule, authorise, rule_of
 from swarmlab.edges.grpc.forwarding import Forwarder
-from swarmlab.edges.grpc.handlers import Context, abort
+from swarmlab.edges.grpc.handlers import Behaviour, Context, abort, with_behaviour
 
 _log = logging.getLogger(__name__)
 
@@ -143,13 +143,10 @@ class _Gated(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpc has no types
 def _gated(method: str, inner: grpc.RpcMethodHandler, gate: Gate) -> grpc.RpcMethodHandler:
     """The same method behind the gate. One that is passed on speaks bytes."""
     rule = rule_of(method)
-    kind = (bool(inner.request_streaming), bool(inner.response_streaming))
-    name = _KINDS[kind]
-    behaviour = getattr(inner, name)
     if rule.forwarding is not Forwarding.NEVER:
         assert inner.request_deserializer is None, f"{method} is passed on, and so has to take bytes"
-    if kind[1] and isasyncgenfunction(behaviour):
 
+    def made(behaviour: Behaviour) -> Behaviour:
         async def generate(request: Any, context: Context) -> AsyncIterator[Any]:
             try:
                 with gate.admitted(method, context) as caller:
@@ -165,9 +162,6 @@ def _gated(method: str, inner: grpc.RpcMethodHandler, gate: Gate) -> grpc.RpcMet
             except Exception as error:
                 await abort(context, error)
 
-        made: Any = generate
-    else:
-
         async def answer(request: Any, context: Context) -> Any:
             try:
                 with gate.admitted(method, context) as caller:
@@ -179,20 +173,6 @@ def _gated(method: str, inner: grpc.RpcMethodHandler, gate: Gate) -> grpc.RpcMet
             except Exception as error:
                 await abort(context, error)
 
-        made = answer
-    return _MAKERS[name](made, inner.request_deserializer, inner.response_serializer)
+        return generate if isasyncgenfunction(behaviour) else answer
 
-
-#: {(requests stream, responses stream): name in grpc}
-_KINDS: Mapping[tuple[bool, bool], str] = {
-    (False, False): "unary_unary",
-    (False, True): "unary_stream",
-    (True, False): "stream_unary",
-    (True, True): "stream_stream",
-}
-_MAKERS: Mapping[str, Any] = {
-    "unary_unary": grpc.unary_unary_rpc_method_handler,
-    "unary_stream": grpc.unary_stream_rpc_method_handler,
-    "stream_unary": grpc.stream_unary_rpc_method_handler,
-    "stream_stream": grpc.stream_stream_rpc_method_handler,
-}
+    return with_behaviour(inner, made)

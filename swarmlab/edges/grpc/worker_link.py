@@ -102,6 +102,8 @@ class WorkerLink:
         self._node_tasks = node_tasks
         self._group = asyncio.TaskGroup()
         self._connection: _Connection | None = None
+        #: The manager that failed last, which is not the next one where there is another; empty after a session.
+        self._failed_last = ""
         self._closing = False
 
     async def __aenter__(self) -> Self:
@@ -158,7 +160,7 @@ class WorkerLink:
         else:
             if before is not None:
                 self._remotes.observe(before.peer, answered=False)
-            peer = self._remotes.select()
+            peer = self._remotes.select(self._failed_last)
         self._connection = _Connection(peer, self._channels(peer.addr))
 
     def _hang_up(self) -> _Connection | None:
@@ -205,6 +207,7 @@ class WorkerLink:
         if connection.greeted:
             return
         connection.greeted = True
+        self._failed_last = ""
         self._remotes.observe(connection.peer, answered=True)
         if self._node_tasks is not None:
             self._begin(connection, self._listen(connection, self._node_tasks), LISTEN)
@@ -241,6 +244,7 @@ class WorkerLink:
                 error.code().name,
                 error.details(),
             )
+        self._failed_last = connection.peer.addr
         self._remotes.observe(connection.peer, answered=False)
         self._hang_up()
         if known is not None and call:

@@ -31,7 +31,7 @@ from swarmlab.manager.scheduler.journal import Ground, Judgement
 from swarmlab.manager.scheduler.shortages import explained, shortages
 from swarmlab.manager.scheduler.suggestions import failing, suggestions
 from swarmlab.manager.scheduler.view import View
-from swarmlab.plugin import Group, Ints, Refusals
+from swarmlab.plugin import Group, Ints, Proof, Refusals
 
 #: Most nodes that an explanation goes through one by one.
 NODES = 50
@@ -140,6 +140,8 @@ def _placed(task: Task, view: View, judgement: Judgement | None) -> Explanation:
     if judgement.next_best:
         best = judgement.next_best[0]
         summary += f"; next best {_hostname(view, best.node)}: {_in_words(best)}"
+    if judgement.proof is not None:
+        summary += f"; {_proven(judgement.proof)}"
     chosen = sorted(judgement.chosen, key=lambda ground: (ground.node != task.node_id, -ground.placed, ground.node))
     told = [*chosen, *judgement.next_best]
     return replace(
@@ -156,6 +158,16 @@ def _placed(task: Task, view: View, judgement: Judgement | None) -> Explanation:
         ),
         nodes_left_out=max(0, judgement.nodes - len(judgement.chosen)),
     )
+
+
+def _proven(proof: Proof) -> str:
+    """How good the plan was, in words."""
+    if proof.outcome == "greedy":
+        return f"the greedy plan: {proof.why}"
+    found = f"the {'best' if proof.outcome == 'optimal' else 'best known'} plan: {proof.goal} {proof.value:g}"
+    if proof.regret:
+        found += f", greedy {proof.start:g}"
+    return found if proof.gap is None else f"{found}, bound {proof.bound:g}, gap {proof.gap:.1%}"
 
 
 def _in_words(ground: Ground) -> str:

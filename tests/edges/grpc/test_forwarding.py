@@ -170,6 +170,32 @@ async def test_a_leader_that_is_gone(three):
         await other.until(lambda: other.gone == ["w"])
 
 
+async def test_a_leader_that_falls_silent(three):
+    """Whoever waits for it hears of the next leader as soon as the follower does, and not by a deadline."""
+    leader, follower, other = three
+    heard = asyncio.Event()
+    leader.answers[HeartbeatRequest] = lambda *_: heard.set()
+    async with dialled(follower) as made:
+        session = made.unary_stream(f"{V1}.Dispatcher/Session")(to_bytes(SessionRequest(NodeDescription())))
+        await session.read()
+        beat = asyncio.ensure_future(code(call(made, f"{V1}.Dispatcher/Heartbeat")))
+        await heard.wait()
+        follower.forwarder.look()
+        await asyncio.sleep(0)
+        assert not beat.done()
+        other.lead()
+        follower.forwarder.look()
+        changed = "the leader has changed meanwhile; it may have been done"
+        assert await beat == (
+            grpc.StatusCode.DEADLINE_EXCEEDED,
+            f"/docker.swarmkit.v1.Dispatcher/Heartbeat: {changed}",
+        )
+        assert await code(session.read()) == (
+            grpc.StatusCode.DEADLINE_EXCEEDED,
+            f"/docker.swarmkit.v1.Dispatcher/Session: {changed}",
+        )
+
+
 async def test_two_managers_that_take_each_other_for_the_leader(three):
     """A call that was passed on once is not passed on again."""
     leader, follower, other = three
