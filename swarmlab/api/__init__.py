@@ -186,6 +186,7 @@ from swarmlab.api.lab import (
     NodeVerdict,
     Shortage,
     StrategyInfo,
+    Violation,
     WorkerInfo,
 )
 from swarmlab.api.logs import (
@@ -565,6 +566,7 @@ __all__ = [
     "UpdateVolumeStatusResponse",
     "Value",
     "Version",
+    "Violation",
     "VirtualIP",
     "Volume",
     "VolumeAccessMode",

@@ -27,6 +27,12 @@ def explain_arguments(parser: Parser) -> None:
     parser.add_argument("tasks", metavar="TASK", nargs="+", help="task id, SERVICE.SLOT, or SERVICE for all its tasks")
 
 
+def violations_arguments(parser: Parser) -> None:
+    """`violations`."""
+    add_connection(parser)
+    add_output(parser)
+
+
 def status_arguments(parser: Parser) -> None:
     """`status`."""
     add_connection(parser)

@@ -43,7 +43,7 @@ from swarmlab.daemon.surroundings import Surroundings
 from swarmlab.edges.driver import Alarm, LiveClock, fresh_seed
 from swarmlab.edges.tls.credentials import CertificateDirectory, Credentials
 from swarmlab.edges.tls.joining import join
-from swarmlab.plugin import Host
+from swarmlab.plugin import Host, with_usual
 
 _log = logging.getLogger(__name__)
 
@@ -74,7 +74,7 @@ class Daemon:
         self.config = config
         self.clock = LiveClock()
         self.story = story or Story(self.clock)
-        self.host = Host.load(config.strategy, plugins=config.plugins, parameters=dict(config.parameters))
+        self.host = Host.load(config.strategy, plugins=with_usual(config.plugins), parameters=dict(config.parameters))
         self.hostname = config.hostname or sockets.gethostname()
         self._keeper = keeper
         self._state = DaemonState.INACTIVE

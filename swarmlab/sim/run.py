@@ -32,7 +32,7 @@ from swarmlab.api import (
 from swarmlab.api.quantities import format_duration, parse_bytes, parse_duration
 from swarmlab.component import derived_rng
 from swarmlab.manager.controlapi import create_service, remove_node, remove_service, update_node, update_service
-from swarmlab.plugin import NOT_SEARCHED, Host, Proof
+from swarmlab.plugin import NOT_SEARCHED, Host, Proof, with_usual
 from swarmlab.sim.broken import InvariantBroken
 from swarmlab.sim.chance import Spread
 from swarmlab.sim.checkers import runs, schedulable
@@ -152,6 +152,7 @@ def run_scenario(
     scenario = load_scenario(path)
     host = Host.load(
         strategy or scenario.strategies[0],
+        with_usual(()),
         parameters=dict(parameters or {}),
         strict=True,
         yardstick="optimal" if regret else "",

@@ -96,7 +96,7 @@ def _rows() -> Iterable[tuple[str, str, Rule]]:
     ):
         yield f"{_PACKAGE}.{service}", names, rule
     # What the leader alone knows is asked of the leader; the rest is of the process that is asked.
-    yield f"{_LAB}.Lab", "Explain Events", Rule(_MANAGERS, True, local)
+    yield f"{_LAB}.Lab", "Explain ListViolations Events", Rule(_MANAGERS, True, local)
     yield (
         f"{_LAB}.Lab",
         "Status ListStrategies CheckService StopWorker StartWorker",
