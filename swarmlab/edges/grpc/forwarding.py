@@ -1,6 +1,7 @@
 """Calls that a manager passes on to the leader, byte for byte, in the name of whoever made them."""
 
 import asyncio
+import contextlib
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from typing import Any, Protocol, Self
 
@@ -10,6 +11,9 @@ from swarmlab.api import NotLeader, ProposalUnknown, TooLarge
 from swarmlab.edges.grpc.authorisation import KEYS, Caller, forwarding_metadata
 from swarmlab.edges.grpc.handlers import Context
 
+#: How long a leader that was followed by another may take to answer: one that has just handed over has answers on
+#: their way, as to the request that demoted it.
+GRACE_SECONDS = 1.0
 #: Opens a connection to the manager at an address, with the certificate of this node.
 Channels = Callable[[str], grpc.aio.Channel]
 
@@ -45,11 +49,13 @@ class Forwarder:
         self._channel: grpc.aio.Channel | None = None
         #: Closing connections that nobody waits for.
         self._closing: set[asyncio.Task[None]] = set()
+        self._leaving = asyncio.Event()
 
     async def __aenter__(self) -> Self:
         return self
 
     async def __aexit__(self, *failure: object) -> None:
+        self._leaving.set()
         self.renew()
         await asyncio.gather(*self._closing)
 
@@ -97,20 +103,29 @@ class Forwarder:
             call.cancel()
 
     def look(self) -> None:
-        """Another leader may be known: what was passed on to the one before ends.
+        """Another leader may be known: what was passed on to the one before ends, if it is not answered at once.
 
         That one may be cut off without a word, and whoever waits for it would wait until a deadline comes.
         """
         if self._channel is not None and (self.leads or self._leadership.leader_addr not in ("", self._addr)):
-            self.renew()
+            self._let_go(GRACE_SECONDS)
 
     def renew(self) -> None:
         """Let go of the connection and end its calls; the next call makes one with the certificate of that time."""
+        self._let_go(0)
+
+    def _let_go(self, grace_seconds: float) -> None:
         channel, self._channel, self._addr = self._channel, None, ""
         if channel is not None:
-            closing = asyncio.create_task(channel.close(), name="old connection to the leader")
+            closing = asyncio.create_task(self._closed(channel, grace_seconds), name="old connection to the leader")
             self._closing.add(closing)
             closing.add_done_callback(self._closing.discard)
+
+    async def _closed(self, channel: grpc.aio.Channel, grace_seconds: float) -> None:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(grace_seconds):
+                await self._leaving.wait()
+        await channel.close()
 
     def _to_leader(self, method: str, caller: Caller) -> grpc.aio.Channel:
         addr = self._leadership.leader_addr
