@@ -199,7 +199,7 @@ class ManagerPart:
         )
         transport.attach(replica)
         stack.callback(replica.close)
-        group = ManagersGroup(replica)
+        group = ManagersGroup(replica, place.security.channel)
         manager = self._manager = self._made_manager(stack, replica, board, group)
         belonging = Belonging(place.security.cluster_id, manager, around.clock)
         lead = Lead(replica)
@@ -216,7 +216,7 @@ class ManagerPart:
             log_source=board,
             lab=Laboratory(manager, place.host, place.story, str(place.state.path), place.keeper),
             group=group,
-            parts={"": lambda: True, "Raft": self._takes_part},
+            parts={"": lambda: True, health.RAFT: self._takes_part},
             attempts=Attempts(time.monotonic),
             more=(transport.handler(),),
         )

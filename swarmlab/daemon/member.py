@@ -10,6 +10,7 @@ import grpc
 from swarmlab.agent.exec import Configure
 from swarmlab.api import NodeRole, Peer, StateError, SwarmlabError, WeightedPeer
 from swarmlab.daemon.config import DaemonConfig, parse_address
+from swarmlab.daemon.doorstep import on_the_doorstep
 from swarmlab.daemon.executors import ExecutorKind
 from swarmlab.daemon.laboratory import Keeper
 from swarmlab.daemon.local import LocalServer
@@ -294,9 +295,10 @@ class Member:
 
     async def _admitted(self) -> Recovered:
         """What a manager begins with that the group has let in."""
-        admitted = await self._ask_managers(
-            lambda channel: join_group(channel, self._record.advertise_addr, GROUP_SECONDS)
-        )
+        async with on_the_doorstep(self.security, parse_address("listen address", self._record.listen_addr)):
+            admitted = await self._ask_managers(
+                lambda channel: join_group(channel, self._record.advertise_addr, GROUP_SECONDS)
+            )
         members = tuple(RaftMember(RaftId(one.raft_id), one.node_id, one.addr) for one in admitted.members)
         own = next(member for member in members if member.raft_id == admitted.raft_id)
         return joining(own, Roster(members, tuple(map(RaftId, admitted.removed))))

@@ -16,8 +16,8 @@ class Group:
         own: The member that this is the view of.
         image: What its log begins with.
         silence_ticks: After how long without a word a member counts as unreachable.
-        fresh_ticks: How lately the others must have been heard of when one of them is to be spared or to lead. Shorter:
-            a group that lets one go and counts on another that has just died is stuck until that one is back.
+        fresh_ticks: How lately the others must have been heard of when one of them is to be spared or to lead.
+            Shorter: a group that lets one go and counts on another that has just died is stuck until that one is back.
     """
 
     def __init__(self, own: RaftMember, image: Image, silence_ticks: int, fresh_ticks: int) -> None:

@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import pytest
+from patience import PATIENCE_SECONDS
 
 from swarmlab.api import (
     Create,
@@ -42,7 +43,7 @@ async def worker(host: str = THERE) -> AsyncIterator[int]:
 
 async def say(port: int, text: bytes, source: str = HERE) -> bytes:
     """What comes back; nothing where the connection is closed at once."""
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(PATIENCE_SECONDS):
         reader, writer = await asyncio.open_connection(HERE, port, local_addr=(source, 0))
         try:
             writer.write(text)
@@ -57,7 +58,7 @@ async def say(port: int, text: bytes, source: str = HERE) -> bytes:
 
 async def _rest(reader: asyncio.StreamReader) -> bytes:
     """What comes yet on a connection that the other side ends, in order or not."""
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(PATIENCE_SECONDS):
         try:
             return await reader.read()
         except ConnectionError:
@@ -101,7 +102,7 @@ async def test_a_silent_connection_is_ended(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(relay, "IDLE_SECONDS", 0.05)
     async with worker() as port, GossipRelay(HERE, lambda: (HERE, THERE), port=0, worker_port=port) as door:
         reader, writer = await asyncio.open_connection(HERE, door.port)
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(PATIENCE_SECONDS):
             assert await reader.read() == b""
         writer.close()
 
