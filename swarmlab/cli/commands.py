@@ -100,13 +100,17 @@ COMMANDS: tuple[Command, ...] = (
     Command("config rm", "Remove configs", "config", "material_arguments", "config"),
     Command("events", "Show what the cluster decides and does", "events", "lab_arguments"),
     Command("explain", "Say why a task is pending, or why it is where it is", "explain", "lab_arguments", "service"),
+    Command("violations", "List the tasks that break a hard affinity term", "violations", "lab_arguments"),
     Command("status", "Show the cluster at a glance", "status", "lab_arguments"),
     Command("strategy ls", "List the strategies that can be chosen", "strategy", "lab_arguments"),
     Command("strategy show", "Show a strategy and its parameters", "strategy", "lab_arguments", "strategy"),
     Command("sim run", "Run a scenario in a simulated cluster", "sim", "lab_arguments"),
+    Command("sim soak", "Break several managers in many ways, and look whether all goes well", "soak", "lab_arguments"),
     Command("demo rejoin", "A node dies and returns: what each strategy makes of it", "demo", "lab_arguments"),
     Command("bench scheduler", "Time the scheduler on a made-up cluster", "bench", "lab_arguments"),
     Command("bench start", "Time tasks from create to running, beside the bare runtime", "bench", "lab_arguments"),
+    Command("bench raft", "Time what managers agree on, and the loss of their leader", "bench", "lab_arguments"),
+    Command("bench live", "Time tasks on many workers over the wire", "bench", "lab_arguments"),
     Command("completion", "Print the completion script of a shell", "completion"),
 )
 

@@ -35,7 +35,7 @@ def run(options: argparse.Namespace) -> int:
         log,
         parameters=labels("--set", options.set),
         regret=_objective(options),
-        progress=_progress if sys.stderr.isatty() and not options.quiet else None,
+        progress=show_progress if sys.stderr.isatty() and not options.quiet else None,
     )
     if options.output in ("table", "wide"):
         for name, value in (
@@ -47,6 +47,7 @@ def run(options: argparse.Namespace) -> int:
             ("decisions", result.decisions),
             ("moves", result.moves),
             ("restarts", result.restarts),
+            *((("requests", result.requests),) if result.requests else ()),
             ("log", result.log_sha256),
         ):
             print(f"{name + ':':<14} {value}")
@@ -79,7 +80,8 @@ def _show_regret(regret: "Regret") -> None:
     print(f"{'regret:':<14} {sums} ({regret.objective}; {judged}{left}; worst {regret.worst:.1%})")
 
 
-def _progress(share: float) -> None:
+def show_progress(share: float) -> None:
+    """A bar on standard error; the full one goes away."""
     done = round(share * 30)
     end = "\r\033[K" if share >= 1 else ""
     print(f"\r[{'#' * done}{'.' * (30 - done)}] {share:4.0%}{end}", end="", file=sys.stderr, flush=True)

@@ -8,7 +8,7 @@ import grpc
 
 from swarmlab.api import Precondition, SwarmlabError
 from swarmlab.edges.grpc import node
-from swarmlab.edges.grpc.handlers import Streams, abort, service_handler
+from swarmlab.edges.grpc.handlers import abort, service_handler
 from swarmlab.edges.grpc.listener import Listener
 
 
@@ -27,10 +27,9 @@ class LocalServer(Listener):
     """
 
     def __init__(self, path: Path, process: node.NodeProcess, closed: Callable[[], SwarmlabError]) -> None:
-        streams = Streams()
-        own = service_handler(node.SERVICE, node.methods(process), {}, streams)
+        own = service_handler(node.SERVICE, node.methods(process))
         self._switch = _Switch(own, closed)
-        super().__init__(path, (self._switch,), streams)
+        super().__init__(path, (self._switch,))
 
     async def __aexit__(self, *failure: object) -> None:
         self.close()

@@ -23,6 +23,7 @@ from swarmlab.daemon.cluster_view import Belonging, Lead, ManagersGroup
 from swarmlab.daemon.config import Address, DaemonConfig
 from swarmlab.daemon.laboratory import Keeper, Laboratory
 from swarmlab.daemon.local import LocalServer
+from swarmlab.daemon.meeting_point import MeetingPoint
 from swarmlab.daemon.plane import Plane
 from swarmlab.daemon.state import StateDirectory
 from swarmlab.daemon.story import Story
@@ -34,10 +35,11 @@ from swarmlab.edges.grpc.attempts import Attempts
 from swarmlab.edges.grpc.cluster_server import ClusterServer, Services
 from swarmlab.edges.grpc.forwarding import Forwarder
 from swarmlab.edges.grpc.gate import Gate, calling_node, local_peer
-from swarmlab.edges.grpc.handlers import Streams, abort, service_handler
+from swarmlab.edges.grpc.handlers import Streams, service_handler
 from swarmlab.edges.grpc.raft_transport import RaftTransport
 from swarmlab.edges.grpc.switchboard import Switchboard
 from swarmlab.edges.tls.front import TlsFront
+from swarmlab.edges.tls.local_front import LocalTlsFront
 from swarmlab.edges.tls.security import Security
 from swarmlab.edges.tls.signer import root_made, signed
 from swarmlab.manager.dispatcher import ManagersChanged
@@ -60,6 +62,8 @@ from swarmlab.store import Committed
 HAND_OVER_SECONDS = 3.0
 #: The keys of the log, in the manager's directory.
 KEYS = "keys.json"
+#: The local socket once more, in TLS, beside the plain one: for stock `swarmctl`.
+SWARMCTL = "swarmctl.sock"
 
 
 class Place(NamedTuple):
@@ -115,6 +119,7 @@ class ManagerPart:
         self._status: Status | None = None
         self._cluster: Cluster | None = None
         self._changed = asyncio.Event()
+        self._engines: MeetingPoint | None = None
 
     @property
     def manager(self) -> Manager:
@@ -149,6 +154,11 @@ class ManagerPart:
         if self._front is not None:
             await self._front.__aexit__()
 
+    @property
+    def failure(self) -> str:
+        """Why it takes part no more until its process starts anew; empty while it does."""
+        return self.replica.status().failure
+
     async def until(self, holds: Callable[[Status], bool]) -> None:
         """Wait for a state of its part in consensus."""
         while not holds(self.replica.status()):
@@ -166,6 +176,7 @@ class ManagerPart:
 
     async def _start(self, stack: AsyncExitStack) -> None:
         place, around = self._place, self._around
+        loop = asyncio.get_running_loop()
         log = self._open_log(stack)
         recovered = log.recovered
         assert recovered is not None, "a log that was opened has a member"
@@ -184,6 +195,7 @@ class ManagerPart:
             log,
             transport,
             lambda event, fields: around.record("raft", event, fields),
+            lambda action: loop.call_soon(around.alarm.guard(action)),
         )
         transport.attach(replica)
         stack.callback(replica.close)
@@ -193,8 +205,10 @@ class ManagerPart:
         lead = Lead(replica)
         inside = self._inside(stack)
         front = self._front = TlsFront(place.listen.host, place.listen.port, inside, place.security.server_context)
-        forwarder = self._forwarder = Forwarder(lead, place.security.channel, lambda: place.advertise.text)
-        raft = _Ended(transport.handler())
+        election = 2 * config.election_ticks * config.tick_ms / 1000
+        forwarder = self._forwarder = Forwarder(
+            lead, place.security.channel, lambda: place.advertise.text, election_seconds=election
+        )
         plane = self._plane = Plane(manager, replica)
         services = Services(
             board=board,
@@ -204,7 +218,7 @@ class ManagerPart:
             group=group,
             parts={"": lambda: True, "Raft": self._takes_part},
             attempts=Attempts(time.monotonic),
-            more=(raft,),
+            more=(transport.handler(),),
         )
         await stack.enter_async_context(front)
         server = ClusterServer(inside, services, Gate(front.peer, belonging, forwarder))
@@ -212,9 +226,16 @@ class ManagerPart:
         stack.callback(front.stop_listening)
         await stack.enter_async_context(forwarder)
         stack.callback(streams.stop)
-        stack.callback(raft.stop)
-        place.local.open(_local_handlers(services, Gate(local_peer, belonging, forwarder), streams))
+        gate = Gate(local_peer, belonging, forwarder)
+        # The local socket outlives this manager, whose streams there end with it.
+        place.local.open([streams.over(gate.before(handler)) for handler in _local_handlers(services)])
         stack.callback(place.local.close)
+        socket = place.state.socket
+        await stack.enter_async_context(
+            LocalTlsFront(socket.with_name(SWARMCTL), socket, place.security.server_context)
+        )
+        self._engines = MeetingPoint(place.listen.host, place.advertise.host, manager.view, around)
+        await stack.enter_async_context(self._engines)
         self._begin_to_act(stack, board)
 
     def _open_log(self, stack: AsyncExitStack) -> RaftLog:
@@ -317,14 +338,20 @@ class ManagerPart:
         if leader != was:
             event = "leader-found" if leader else "leader-lost"
             self._around.record("raft", event, {"leader": leader or was, "term": status.term})
+        if self._forwarder is not None:
+            self._forwarder.look()
         if status.failure and not (before is not None and before.failure):
             self._around.record("raft", "state-lost", {"error": status.failure})
+            # Nothing here leads to the others any more; why, the process says.
+            self._place.local.close()
         if status.leads:
             self.manager.assembly.post("dispatcher", ManagersChanged())
         if status.removed and not (before is not None and before.removed):
             self._place.expelled()
 
     def _committed(self, committed: Committed) -> None:
+        if self._engines is not None:
+            self._engines.look(committed)
         for change in committed.changes:
             if isinstance(change.object, Cluster):
                 self._take_cluster(change.object)
@@ -377,57 +404,13 @@ def opened_log(state: StateDirectory, unlock_key: bytes | None) -> Iterator[Reco
         log.close()
 
 
-class _Ended(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpc has no types
-    """The handler of the other managers' streams, which end when this manager stops, instead of holding it up."""
-
-    def __init__(self, inner: grpc.GenericRpcHandler) -> None:
-        self._inner = inner
-        self._open: set[asyncio.Task[Any]] = set()
-        self._stopping = False
-
-    def stop(self) -> None:
-        """End those that are open, and begin no more."""
-        self._stopping = True
-        for task in self._open:
-            task.cancel()
-
-    def service(self, details: grpc.HandlerCallDetails) -> grpc.RpcMethodHandler | None:
-        found = self._inner.service(details)
-        if found is None:
-            return None
-        kind = "stream_stream" if found.response_streaming else "stream_unary"
-        carry = getattr(found, kind)
-
-        async def carried(requests: Any, context: Any) -> Any:
-            task = asyncio.current_task()
-            assert task is not None, "handlers run in tasks"
-            self._open.add(task)
-            try:
-                if not self._stopping:
-                    return await carry(requests, context)
-            except asyncio.CancelledError:
-                if not self._stopping:
-                    raise
-                task.uncancel()
-            finally:
-                self._open.discard(task)
-            # A cancelled call would stay open for the other side, and hold up the server.
-            await abort(context, NotLeader())
-            return None
-
-        return getattr(grpc, f"{kind}_rpc_method_handler")(carried)
-
-
-def _local_handlers(services: Services, gate: Gate, streams: Streams) -> Sequence[grpc.GenericRpcHandler]:
+def _local_handlers(services: Services) -> Sequence[grpc.GenericRpcHandler]:
     """What a manager answers on the local socket of its node."""
-    handlers = (
-        service_handler(control.SERVICE, control.methods(services.control_plane), {}, streams),
-        service_handler(watch.SERVICE, {}, watch.streams(services.control_plane), streams),
-        service_handler(logs.SERVICE, {}, logs.streams(services.log_source), streams),
-        service_handler(health.SERVICE, health.methods(), {}, streams),
-        service_handler(
-            lab.SERVICE, lab.methods(services.control_plane, services.lab), lab.streams(services.lab), streams
-        ),
-        service_handler(authority.CA, authority.ca_methods(services.board), {}, streams),
+    return (
+        service_handler(control.SERVICE, control.methods(services.control_plane)),
+        service_handler(watch.SERVICE, {}, watch.streams(services.control_plane)),
+        service_handler(logs.SERVICE, {}, logs.streams(services.log_source)),
+        service_handler(health.SERVICE, health.methods()),
+        service_handler(lab.SERVICE, lab.methods(services.control_plane, services.lab), lab.streams(services.lab)),
+        service_handler(authority.CA, authority.ca_methods(services.board)),
     )
-    return tuple(gate.before(handler) for handler in handlers)

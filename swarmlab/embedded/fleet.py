@@ -25,6 +25,7 @@ from swarmlab.api import (
     SwarmInitRequest,
     SwarmJoinRequest,
     TaskId,
+    Violation,
     WorkerInfo,
 )
 from swarmlab.component import derived_rng
@@ -33,14 +34,14 @@ from swarmlab.daemon.manager_part import ManagerPart
 from swarmlab.daemon.story import Story
 from swarmlab.edges.driver import LiveClock, fresh_seed
 from swarmlab.edges.grpc import lab, sockets
-from swarmlab.edges.grpc.handlers import Streams, service_handler
+from swarmlab.edges.grpc.handlers import service_handler
 from swarmlab.edges.grpc.listener import Listener
 from swarmlab.edges.grpc.ports import Request
 from swarmlab.embedded.alone import alone
 from swarmlab.embedded.cluster import EmbeddedConfig
 from swarmlab.embedded.relay import Relay
 from swarmlab.embedded.scratch import scratch_directory
-from swarmlab.plugin import Host
+from swarmlab.plugin import Host, with_usual
 from swarmlab.store import EMPTY, Committed, Snapshot, Watch
 
 T = TypeVar("T")
@@ -86,7 +87,7 @@ class Fleet:
         self.config = config
         self.clock = LiveClock()
         self.story = Story(self.clock)
-        self.host = Host.load(config.strategy, plugins=config.plugins, parameters=dict(config.parameters))
+        self.host = Host.load(config.strategy, plugins=with_usual(config.plugins), parameters=dict(config.parameters))
         self.executor = ""
         self.state_dir = config.state_dir or Path()
         self._seed = config.seed if config.seed is not None else fresh_seed()
@@ -151,6 +152,10 @@ class Fleet:
     def explain(self, task_id: TaskId) -> Explanation:
         """Why the task is where it is. Raises `NotFound`, or `NotLeader` while nobody leads."""
         return self._leading().manager.explain(task_id)
+
+    def violations(self) -> tuple[Violation, ...]:
+        """The tasks that break a hard affinity term. Raises `NotLeader` while nobody leads."""
+        return self._leading().manager.violations()
 
     def managers(self) -> Mapping[NodeId, ManagerStatus]:
         """{node: its place in the group}. Raises `NotLeader` while nobody leads."""
@@ -241,11 +246,10 @@ class Fleet:
         await self._all_ready()
         self._follow()
         if self.config.socket is not None:
-            streams = Streams()
             # Of this process, and not of one of its nodes, which may be the one to be killed.
-            laboratory = service_handler(lab.SERVICE, lab.methods(self, self), lab.streams(self), streams)
+            laboratory = service_handler(lab.SERVICE, lab.methods(self, self), lab.streams(self))
             relay = Relay(laboratory, self._target)
-            await stack.enter_async_context(Listener(self.config.socket, (relay,), streams))
+            await stack.enter_async_context(Listener(self.config.socket, (relay,)))
 
     async def _begun(self, node: _Node) -> None:
         """Start the node's process; what it belongs to, it goes on with."""

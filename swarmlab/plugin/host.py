@@ -239,6 +239,10 @@ class Host:
         """Anybody wants to hear of decisions."""
         return bool(self._observers)
 
+    def is_muted(self, hook: str) -> bool:
+        """A plugin is not asked that hook for now, because of a fault."""
+        return any(muted == hook for _, muted in self._muted)
+
     def take_faults(self) -> tuple[PluginError, ...]:
         """The faults since the last call; whoever is not asked because of one is asked again from now on."""
         faults, self._faults = tuple(self._faults), []

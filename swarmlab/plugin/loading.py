@@ -4,7 +4,7 @@ import importlib.metadata
 import importlib.util
 import sys
 import traceback
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 from pathlib import Path
 from types import ModuleType
@@ -20,6 +20,10 @@ from swarmlab.plugin.strategy import Strategy
 
 #: Entry points of this group name modules whose registration hooks are asked.
 GROUP = "swarmlab"
+
+
+#: Plugins that every cluster hears.
+USUAL = ("affinity",)
 
 
 class Catalog(Value, frozen=True, gc=True):
@@ -133,6 +137,11 @@ def plugin_object(spec: str, catalog: Catalog) -> tuple[Any, str]:
         except Exception as error:
             raise PluginError(name, "", f"its constructor raised {told(error)}") from error
     return plugin, name
+
+
+def with_usual(plugins: Sequence[str]) -> tuple[str, ...]:
+    """The names asked for, and those that every cluster hears: what users say in labels must not go unheard."""
+    return (*(name for name in USUAL if name not in plugins), *plugins)
 
 
 def is_file(spec: str) -> bool:

@@ -33,8 +33,8 @@ def names(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     ("line", "expected"),
     [
         ("no", ["node"]),
-        ("s", ["secret", "service", "sim", "stack", "status", "strategy"]),
-        ("node ", ["inspect", "ls", "ps", "rm", "start", "stop", "update"]),
+        ("s", ["secret", "service", "sim", "stack", "status", "strategy", "swarm"]),
+        ("node ", ["demote", "inspect", "ls", "promote", "ps", "rm", "start", "stop", "update"]),
         ("service r", ["rm", "rollback"]),
         ("node inspect ", ["w1", "w2"]),
         ("node inspect w1 ", ["w2"]),

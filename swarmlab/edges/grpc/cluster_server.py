@@ -12,8 +12,9 @@ import grpc
 
 from swarmlab.edges.grpc import authority, control, health, lab, logs, membership, node_services, watch
 from swarmlab.edges.grpc.attempts import Attempts
+from swarmlab.edges.grpc.authorisation import RAFT
 from swarmlab.edges.grpc.gate import Gate
-from swarmlab.edges.grpc.handlers import Streams, service_handler
+from swarmlab.edges.grpc.handlers import service_handler
 from swarmlab.edges.grpc.listener import Listener, Options
 from swarmlab.edges.grpc.ports import ControlPlane, Lab, LogSource
 from swarmlab.edges.grpc.switchboard import Switchboard
@@ -67,45 +68,43 @@ class ClusterServer(Listener):
     """
 
     def __init__(self, path: Path, services: Services, gate: Gate) -> None:
-        streams = Streams()
-        super().__init__(path, [gate.before(each) for each in _handlers(services, streams)], streams, _OPTIONS)
+        super().__init__(path, [gate.before(each) for each in _handlers(services)], _OPTIONS)
 
 
-def _handlers(services: Services, streams: Streams) -> Sequence[grpc.GenericRpcHandler]:
+def _handlers(services: Services) -> Sequence[grpc.GenericRpcHandler]:
     board = services.board
     return (
         service_handler(
             node_services.DISPATCHER,
             node_services.dispatcher_methods(board),
             node_services.dispatcher_streams(board),
-            streams,
             mend=True,
         ),
         service_handler(
             node_services.LOG_BROKER,
             {},
             node_services.log_broker_streams(board),
-            streams,
             node_services.log_broker_collecting(board),
             mend=True,
         ),
         service_handler(
             node_services.RESOURCE_ALLOCATOR,
             node_services.resource_allocator_methods(board),
-            {},
-            streams,
             mend=True,
         ),
-        service_handler(authority.CA, authority.ca_methods(board), {}, streams),
-        service_handler(authority.NODE_CA, authority.node_ca_methods(board, services.attempts), {}, streams),
-        service_handler(membership.SERVICE, membership.methods(services.group), {}, streams),
-        service_handler(membership.RESOLVER, membership.resolving(services.group), {}, streams),
-        service_handler(health.SERVICE, health.methods(services.parts), {}, streams),
-        service_handler(control.SERVICE, control.methods(services.control_plane), {}, streams),
-        service_handler(watch.SERVICE, {}, watch.streams(services.control_plane), streams),
-        service_handler(logs.SERVICE, {}, logs.streams(services.log_source), streams),
-        service_handler(
-            lab.SERVICE, lab.methods(services.control_plane, services.lab), lab.streams(services.lab), streams
-        ),
+        service_handler(authority.CA, authority.ca_methods(board)),
+        service_handler(authority.NODE_CA, authority.node_ca_methods(board, services.attempts)),
+        service_handler(membership.SERVICE, membership.methods(services.group)),
+        service_handler(membership.RESOLVER, membership.resolving(services.group)),
+        # Who would join the group asks for that part first: a stock manager does not have it.
+        service_handler(health.SERVICE, health.methods({RAFT: _speaks, **services.parts})),
+        service_handler(control.SERVICE, control.methods(services.control_plane)),
+        service_handler(watch.SERVICE, {}, watch.streams(services.control_plane)),
+        service_handler(logs.SERVICE, {}, logs.streams(services.log_source)),
+        service_handler(lab.SERVICE, lab.methods(services.control_plane, services.lab), lab.streams(services.lab)),
         *services.more,
     )
+
+
+def _speaks() -> bool:
+    return True

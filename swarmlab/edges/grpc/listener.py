@@ -33,19 +33,16 @@ class Listener:
     Args:
         path: Of the socket; its directory is made if it is missing.
         handlers: What is served.
-        streams: Those that the handlers have open, which a stop ends.
         options: Of gRPC, beyond those that all have.
 
     Raises on entering:
         StateError: The path is too long, the directory can be written by others, or another server answers there.
     """
 
-    def __init__(
-        self, path: Path, handlers: Sequence[grpc.GenericRpcHandler], streams: Streams, options: Options = ()
-    ) -> None:
+    def __init__(self, path: Path, handlers: Sequence[grpc.GenericRpcHandler], options: Options = ()) -> None:
         self.path = path.absolute()
-        self._handlers = tuple(handlers)
-        self._streams = streams
+        self._streams = Streams()
+        self._handlers = tuple(self._streams.over(handler) for handler in handlers)
         self._options = (*_OPTIONS, *options)
         self._server: grpc.aio.Server | None = None
         self._inode = 0

@@ -7,7 +7,7 @@ import grpc
 
 from swarmlab.edges.grpc import control, health, lab, logs, watch
 from swarmlab.edges.grpc.gate import Gate
-from swarmlab.edges.grpc.handlers import Streams, service_handler
+from swarmlab.edges.grpc.handlers import service_handler
 from swarmlab.edges.grpc.listener import Listener
 from swarmlab.edges.grpc.ports import ControlPlane, Lab, LogSource
 
@@ -42,13 +42,12 @@ class ControlServer(Listener):
         gate: Gate | None = None,
         more: Sequence[grpc.GenericRpcHandler] = (),
     ) -> None:
-        streams = Streams()
         handlers = (
-            service_handler(control.SERVICE, control.methods(control_plane), {}, streams),
-            service_handler(watch.SERVICE, {}, watch.streams(control_plane), streams),
-            service_handler(logs.SERVICE, {}, logs.streams(log_source), streams),
-            service_handler(health.SERVICE, health.methods(), {}, streams),
-            service_handler(lab.SERVICE, lab.methods(control_plane, laboratory), lab.streams(laboratory), streams),
+            service_handler(control.SERVICE, control.methods(control_plane)),
+            service_handler(watch.SERVICE, {}, watch.streams(control_plane)),
+            service_handler(logs.SERVICE, {}, logs.streams(log_source)),
+            service_handler(health.SERVICE, health.methods()),
+            service_handler(lab.SERVICE, lab.methods(control_plane, laboratory), lab.streams(laboratory)),
         )
         gated = handlers if gate is None else tuple(gate.before(handler) for handler in handlers)
-        super().__init__(path, (*gated, *more), streams)
+        super().__init__(path, (*gated, *more))
