@@ -141,6 +141,19 @@ def test_many_equal_nodes_are_one_class() -> None:
     assert event(desk, "proof")["outcome"] == "optimal"
 
 
+def test_a_greedy_plan_that_reaches_the_bound_asks_nobody(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Even numbers, and the one node that is enough, are known to be the best without any search."""
+    monkeypatch.setattr(solver, "PROGRAM", program(tmp_path, "sys.exit(1)"))
+    for objective, value in (("spread", 2 * (4 + 4 + 1)), ("pack", 2)):
+        web = a_service("web", 5, cpus=1)
+        host = Host.load("optimal", parameters={"objective": objective}, strict=True)
+        desk = Desk([a_node(f"n{at}") for at in range(3)], web, host=host, lead=False)
+        desk.create(*tasks_of(web, 5))
+        desk.lead()
+        proof = event(desk, "proof")
+        assert (proof["goal"], proof["value"], proof["bound"], proof["outcome"]) == (objective, value, value, "optimal")
+
+
 def test_out_of_budget_is_the_greedy_answer_marked_so() -> None:
     services = [a_service(f"s{at}", 9, cpus=1 + at % 3, memory=(90 + 37 * at) * MIB) for at in range(5)]
     nodes = [a_node(f"n{at}", cpus=5 + at % 7, memory=(900 + 61 * at) * MIB) for at in range(12)]
@@ -183,10 +196,11 @@ def test_or_tools_is_never_imported_here() -> None:
 
 
 def placed(host: Host) -> tuple[Plan, str]:
-    desk = Desk([a_node(f"n{at}") for at in range(2)], a_service("web", 3), lead=False)
+    """A batch that has to be searched: even numbers would not fit."""
+    desk = Desk([a_node("n0", cpus=1), a_node("n1")], a_service("web", 4, cpus=1), lead=False)
     desk.columns.led(desk.view)
     view = desk.seen(host)
-    plan, strategy = host.place([view.group_of("web", 3)], view)
+    plan, strategy = host.place([view.group_of("web", 4)], view)
     return plan, strategy.name
 
 
@@ -215,7 +229,7 @@ def test_a_solver_that_fails_is_named_and_the_fallback_places(
         placed(Host.load("optimal", strict=True))
     live = Host.load("optimal")
     plan, name = placed(live)
-    assert (sum(placement.total for placement in plan.placements), name) == (3, "spread")
+    assert (sum(placement.total for placement in plan.placements), name) == (4, "spread")
     [fault] = live.take_faults()
     assert (fault.plugin, message in str(fault)) == ("optimal", True)
 
@@ -297,7 +311,7 @@ def test_a_yardstick_that_fails_is_a_fault_and_the_plan_stands(monkeypatch: pyte
     monkeypatch.setattr(solver, "PROGRAM", program(tmp_path, "sys.exit(3)"))
     host = Host.load("spread", yardstick="optimal")
     plan, name = placed(host)
-    assert (sum(placement.total for placement in plan.placements), name, host.proofs) == (3, "spread", [])
+    assert (sum(placement.total for placement in plan.placements), name, host.proofs) == (4, "spread", [])
     assert [(fault.plugin, fault.hook) for fault in host.take_faults()] == [("optimal", "place")]
 
 
