@@ -8,6 +8,7 @@ program alone, so that whoever needs `value_of` has no need of it.
 import itertools
 import json
 import math
+import os
 import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -178,8 +179,11 @@ def main() -> None:
             answer = solved(json.loads(line))
         except Exception as error:
             answer = {"error": f"{type(error).__name__}: {error}"}
-        sys.stdout.write(json.dumps(answer, separators=(",", ":")) + "\n")
-        sys.stdout.flush()
+        try:
+            sys.stdout.write(json.dumps(answer, separators=(",", ":")) + "\n")
+            sys.stdout.flush()
+        except BrokenPipeError:
+            os._exit(0)  # Whoever asked has gone; there is nobody to tell, and nothing to flush at the end.
 
 
 if __name__ == "__main__":

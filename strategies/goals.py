@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from swarmlab.plugin import ClusterView, Floats, Group, Ints, Placement, Plan
+from swarmlab.plugin import ClusterView, Floats, Group, Ints, Placement, Plan, levelled
 
 from .cpsat import value_of
 from .shares import FAILURES, columns
@@ -86,8 +86,44 @@ class Problem:
         """What the numbers are worth for each goal."""
         return [value_of(goal, counts) for goal in self.goals]
 
-    def request(self, start: Sequence[Sequence[int]], effort: float, seed: int) -> Mapping[str, Any]:
-        """The problem for `cpsat.solved`, to begin with `start`."""
+    def with_bounds(self, placed: bool) -> list[Goal]:
+        """The goals, with the least value that the last one can have as far as plain arithmetic tells.
+
+        `placed`: every task is known to find a node, so that goals before the last one leave no task out.
+        """
+        *others, last = self.goals
+        if not placed or self.scale != 1 or not self.groups:
+            return self.goals
+        bounds = {"spread": self._least_squares, "pack": self._least_nodes}
+        return [*others, {**last, "least": bounds[self._objective]()}] if self._objective in bounds else self.goals
+
+    def _least_squares(self) -> int:
+        """The sum of squares when all tasks, and those of each service, are poured over the places without limits."""
+        total = 0
+        for base, among, _ in self._count_squares():
+            held = base[self.places]
+            count = sum(self.groups[at].count for at in among)
+            poured = held + levelled(held, np.full(len(held), count), count, np.zeros(len(held), np.int64))
+            total += int((poured**2).sum()) + int((base**2).sum()) - int((held**2).sum())
+        return total
+
+    def _least_nodes(self) -> int:
+        """The nodes in use, and the fewest more that have as much of each resource as the others cannot give."""
+        in_use = self._tasks > 0
+        most = 0
+        for kind in self._kinds:
+            free = self._free(kind)[self.places]
+            empty = ~in_use[self.places]
+            rest = sum(self._need(group, kind) * group.count for group in self.groups) - int(free[~empty].sum())
+            if rest > 0:
+                largest = np.cumsum(np.sort(free[empty])[::-1])
+                most = max(most, int(np.searchsorted(largest, rest)) + 1)
+        return int(np.count_nonzero(in_use)) + most
+
+    def request(
+        self, goals: Sequence[Goal], start: Sequence[Sequence[int]], effort: float, seed: int
+    ) -> Mapping[str, Any]:
+        """The problem for `cpsat.solved`, to begin with `start`; `goals` as `with_bounds` gives them."""
         free = np.array([self._free(kind)[self.places] for kind in self._kinds], np.int64)
         return {
             "count": [group.count for group in self.groups],
@@ -96,7 +132,7 @@ class Problem:
             "free": free.reshape(len(self._kinds), len(self.places)).T.tolist(),
             "limits": [(among, room[self.places].tolist()) for among, room in self._limits()],
             "chains": [chain.tolist() for chain in self.chains if len(chain) > 1],
-            "goals": self.goals,
+            "goals": goals,
             "start": start,
             "effort": effort,
             "seed": seed,

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from msgspec.structs import replace
 
 from swarmlab.plugin import (
+    NOT_SEARCHED,
     ClusterView,
     Floats,
     Group,
@@ -44,18 +45,19 @@ class Optimal(Strategy):
     The search begins with the greedy plan of `spread`, `binpack` or `least-allocated`. Its budget is deterministic: the
     same batch on the same view gives the same plan on any machine. What the search does not improve stays greedy, and
     the plan says so. The solver is a process of its own; a decision waits for it, so the wait is bounded: batches with
-    more than `cells` numbers to choose are not searched but placed greedily at once, and `effort` limits the others.
+    more than `cells` numbers to choose are not searched but placed greedily at once, and `effort` limits the others. A
+    greedy plan that reaches a bound of plain arithmetic is the best one, and nobody waits.
 
     Args:
         objective: "spread", "pack" or "load".
-        effort: Budget of a batch, in deterministic seconds: about as many real ones on an idle machine.
+        effort: Budget of a batch, in deterministic seconds: each is about three seconds of a processor.
         cells: Most pairs of group and candidate node that are searched.
         seed: Of the search.
     """
 
     name = "optimal"
 
-    def __init__(self, objective: str = "spread", effort: float = 0.25, cells: int = 1000, seed: int = 0) -> None:
+    def __init__(self, objective: str = "spread", effort: float = 0.1, cells: int = 400, seed: int = 0) -> None:
         if objective not in OBJECTIVES:
             raise PluginError(self.name, "", f"objective is {objective!r}, wanted {', '.join(OBJECTIVES)}")
         if not effort > 0:
@@ -103,9 +105,10 @@ class Optimal(Strategy):
             return _unsearched(start, f"the batch has {problem.cells} numbers to choose, more than cells={self._cells}")
         begun = problem.counts_of(start)
         before = problem.values(begun)
-        if not problem.cells:
+        goals = problem.with_bounds(placed=_placed(start) == sum(group.count for group in groups))
+        if not problem.cells or all(goal["least"] == value for goal, value in zip(goals, before, strict=True)):
             return Plan(start.placements, _proof(problem, before, before, before))
-        answer = self._solver.ask(problem.request(begun, self._effort, self._seed))
+        answer = self._solver.ask(problem.request(goals, begun, self._effort, self._seed))
         counts = answer["counts"]
         if counts is None:
             proof = _proof(problem, before, before, [])
@@ -123,8 +126,12 @@ class Optimal(Strategy):
         return Plan(plan.placements, _proof(problem, before, after, bounds))
 
 
+def _placed(plan: Plan) -> int:
+    return sum(placement.total for placement in plan.placements)
+
+
 def _unsearched(start: Plan, why: str) -> Plan:
-    return Plan(start.placements, Proof(goal="not searched", value=0, start=0, outcome="greedy", why=why))
+    return Plan(start.placements, Proof(goal=NOT_SEARCHED, value=0, start=0, outcome="greedy", why=why))
 
 
 def _proof(problem: Problem, before: Sequence[int], after: Sequence[int], bounds: Sequence[int | None]) -> Proof:

@@ -99,10 +99,12 @@ async def _kills(cluster: BenchCluster, bench: RaftBench, say: Say) -> dict[str,
     ledger = _Ledger()
     for number in range(1, bench.kills + 1):
         async with Writers([one.socket for one in cluster.managers], bench.clients, f"kill-{number}") as writers:
+            await writers.another()
             await asyncio.sleep(BEFORE_SECONDS)
             say(f"killing the leader, {leader.name}, after {len(writers.acknowledged)} writes")
             killed_at = time.monotonic()
             dead, leader, led_at = await _killed(cluster, leader)
+            await writers.another()
             await asyncio.sleep(AFTER_SECONDS)
         lost = writers.lost(await _config_names(leader))
         ledger.note(led_at - killed_at, writers, len(lost))

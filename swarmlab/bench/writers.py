@@ -14,8 +14,11 @@ from swarmlab.bench.latency import latencies
 from swarmlab.bench.proposing import OBJECT_BYTES
 from swarmlab.edges.grpc import Client
 
-#: How long a writer waits for one answer, and before it goes to another manager.
-CALL_SECONDS, PAUSE_SECONDS = 5.0, 0.05
+#: How long a writer waits for one answer.
+CALL_SECONDS = 5.0
+#: How long it waits before it goes to another manager: at first, and at most; each time twice as long. Clients that
+#: dial without pause take the processor from the managers whose answer they wait for.
+FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 0.05, 0.4
 
 
 async def control_calls(socket: Path, clients: int, seconds: float) -> Mapping[str, Any]:
@@ -54,6 +57,7 @@ class Writers:
         self._clients = clients
         self._prefix = prefix
         self._stopped = False
+        self._news = asyncio.Event()
         self._group = asyncio.TaskGroup()
         #: Names, in the order in which they were acknowledged, with the time of the monotonic clock.
         self.acknowledged: dict[str, float] = {}
@@ -70,6 +74,11 @@ class Writers:
         self._stopped = True
         await self._group.__aexit__(*failure)
 
+    async def another(self) -> None:
+        """Wait for the next acknowledgement."""
+        self._news.clear()
+        await self._news.wait()
+
     def longest_gap(self) -> float:
         """The most seconds between two acknowledgements."""
         times = list(self.acknowledged.values())
@@ -82,6 +91,7 @@ class Writers:
     async def _write(self, number: int) -> None:
         place = number
         count = 0
+        pause = FIRST_PAUSE_SECONDS
         while not self._stopped:
             place += 1
             try:
@@ -90,10 +100,13 @@ class Writers:
                         name = f"{self._prefix}-{number}-{count}"
                         await _create(client, name)
                         self.acknowledged[name] = time.monotonic()
+                        self._news.set()
                         count += 1
+                        pause = FIRST_PAUSE_SECONDS
             except SwarmlabError:
                 self.failures += 1
-                await asyncio.sleep(PAUSE_SECONDS)
+                await asyncio.sleep(pause)
+                pause = min(2 * pause, LONGEST_PAUSE_SECONDS)
 
 
 async def _create(client: Client, name: str) -> None:

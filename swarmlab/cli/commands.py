@@ -101,6 +101,7 @@ COMMANDS: tuple[Command, ...] = (
     Command("config rm", "Remove configs", "config", "material_arguments", "config"),
     Command("events", "Show what the cluster decides and does", "events", "lab_arguments"),
     Command("explain", "Say why a task is pending, or why it is where it is", "explain", "lab_arguments", "service"),
+    Command("violations", "List the tasks that break a hard affinity term", "violations", "lab_arguments"),
     Command("status", "Show the cluster at a glance", "status", "lab_arguments"),
     Command("strategy ls", "List the strategies that can be chosen", "strategy", "lab_arguments"),
     Command("strategy show", "Show a strategy and its parameters", "strategy", "lab_arguments", "strategy"),

@@ -27,6 +27,12 @@ def explain_arguments(parser: Parser) -> None:
     parser.add_argument("tasks", metavar="TASK", nargs="+", help="task id, SERVICE.SLOT, or SERVICE for all its tasks")
 
 
+def violations_arguments(parser: Parser) -> None:
+    """`violations`."""
+    add_connection(parser)
+    add_output(parser)
+
+
 def status_arguments(parser: Parser) -> None:
     """`status`."""
     add_connection(parser)
@@ -54,6 +60,8 @@ def run_arguments(parser: Parser) -> None:
     parser.value("--strategy", metavar="NAME|FILE:CLASS", what="who places tasks (default: what the scenario says)")
     parser.many("--set", metavar="KEY=VALUE", what="parameter of the strategy")
     parser.value("--seed", metavar="N", of=count, what="seed of every random choice (default 0)")
+    parser.switch("--regret", what="judge each plan: how far it is from the best one, by OR-Tools")
+    parser.value("--objective", metavar="NAME", what="what --regret measures: spread, pack or load (default spread)")
     parser.value("--log", metavar="FILE", what="write the decision log there, one JSON object a line")
     parser.switch("-q", "--quiet", what="no progress")
     add_output(parser)

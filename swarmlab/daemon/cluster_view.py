@@ -4,8 +4,10 @@ import asyncio
 from collections.abc import Callable, Collection
 from typing import TypeVar
 
-from swarmlab.api import ClusterId, Instant, ManagerStatus, NodeId, NotFound, Peer, WeightedPeer
+from swarmlab.api import ClusterId, Instant, ManagerStatus, NodeId, NotFound, NotLeader, Peer, WeightedPeer
+from swarmlab.daemon.doorstep import look
 from swarmlab.daemon.worker_part import WEIGHT
+from swarmlab.edges.grpc.forwarding import Channels
 from swarmlab.edges.grpc.membership import Admitted, Member
 from swarmlab.manager.controlapi.nodes import current_blacklist
 from swarmlab.node import Joined, Manager, Replica
@@ -56,13 +58,28 @@ class Lead:
 
 
 class ManagersGroup:
-    """The Raft group, as calls of other managers see it."""
+    """The Raft group, as calls of other managers see it.
 
-    def __init__(self, replica: Replica) -> None:
+    Args:
+        replica: This manager's part in it.
+        channels: Opens a connection to a manager that wants to come in.
+    """
+
+    def __init__(self, replica: Replica, channels: Channels) -> None:
         self._replica = replica
+        self._channels = channels
 
     async def join(self, node_id: NodeId, addr: str) -> Admitted:
-        """Let the manager at that address in. Raises `NotLeader`, or what became of the change."""
+        """Let the manager at that address in, if it is reached there.
+
+        Raises:
+            NotLeader: This one cannot.
+            Precondition: It is not reached.
+            SwarmlabError: What became of the change.
+        """
+        if not self._replica.leads:
+            raise NotLeader
+        await look(self._channels, node_id, addr)
         ended: asyncio.Future[Joined] = asyncio.get_running_loop().create_future()
         self._replica.join(node_id, addr, lambda joined, error: _end(ended, joined, error))
         joined = await ended

@@ -43,7 +43,7 @@ from swarmlab.daemon.surroundings import Surroundings
 from swarmlab.edges.driver import Alarm, LiveClock, fresh_seed
 from swarmlab.edges.tls.credentials import CertificateDirectory, Credentials
 from swarmlab.edges.tls.joining import join
-from swarmlab.plugin import Host
+from swarmlab.plugin import Host, with_usual
 
 _log = logging.getLogger(__name__)
 
@@ -74,7 +74,7 @@ class Daemon:
         self.config = config
         self.clock = LiveClock()
         self.story = story or Story(self.clock)
-        self.host = Host.load(config.strategy, plugins=config.plugins, parameters=dict(config.parameters))
+        self.host = Host.load(config.strategy, plugins=with_usual(config.plugins), parameters=dict(config.parameters))
         self.hostname = config.hostname or sockets.gethostname()
         self._keeper = keeper
         self._state = DaemonState.INACTIVE
@@ -233,6 +233,7 @@ class Daemon:
         return replace(
             status,
             role=member.security.identity.role,
+            error=self._error or member.trouble,
             leader_addr=leader.addr if leader is not None else "",
             managers=tuple(peer.addr for peer in member.managers),
             certificate_expiry=member.security.credentials.validity()[1],
@@ -355,7 +356,8 @@ class Daemon:
         """
         self._be(DaemonState.PENDING)
         credentials = self._kept_credentials(unlock_key)
-        await self._start_member(Beginning(record, credentials, self.directory.remotes(), unlock_key=unlock_key))
+        remotes = self.directory.remotes()
+        await self._start_member(Beginning(record, credentials, remotes, unlock_key=unlock_key, resumes=True))
         self._be(DaemonState.ACTIVE)
 
     def _kept_credentials(self, unlock_key: bytes | None) -> Credentials:

@@ -27,6 +27,7 @@ from swarmlab.api import (
     Task,
     TaskId,
     Value,
+    Violation,
     WorkerInfo,
     seconds,
 )
@@ -40,7 +41,7 @@ from swarmlab.embedded.scratch import scratch_directory
 from swarmlab.embedded.worker import EmbeddedWorker, Surroundings
 from swarmlab.node import Manager, ManagerConfig, Ports, admit_worker, found_cluster
 from swarmlab.node.manager import Request
-from swarmlab.plugin import Host
+from swarmlab.plugin import Host, with_usual
 from swarmlab.store import CommitAtOnce, Committed, Snapshot, Watch
 
 T = TypeVar("T")
@@ -90,7 +91,7 @@ class EmbeddedCluster:
         self.story = Story(self.clock)
         self.executor = ""
         self.state_dir = config.state_dir or Path()
-        self.host = Host.load(config.strategy, plugins=config.plugins, parameters=dict(config.parameters))
+        self.host = Host.load(config.strategy, plugins=with_usual(config.plugins), parameters=dict(config.parameters))
         self._seed = config.seed if config.seed is not None else fresh_seed()
         self._workers: dict[str, EmbeddedWorker] = {}
         self._by_id: dict[str, EmbeddedWorker] = {}
@@ -161,6 +162,10 @@ class EmbeddedCluster:
             NotFound: No task, or more than one, has it.
         """
         return self.manager.explain(task_id)
+
+    def violations(self) -> tuple[Violation, ...]:
+        """The tasks that break a hard affinity term where they are now."""
+        return self.manager.violations()
 
     def status(self) -> LabStatus:
         """The cluster at a glance."""

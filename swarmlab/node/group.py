@@ -16,8 +16,8 @@ class Group:
         own: The member that this is the view of.
         image: What its log begins with.
         silence_ticks: After how long without a word a member counts as unreachable.
-        fresh_ticks: How lately the others must have been heard of when one of them is to be spared. Shorter: a group
-            that lets one go and counts on another that has just died is stuck until that one is back.
+        fresh_ticks: How lately the others must have been heard of when one of them is to be spared or to lead.
+            Shorter: a group that lets one go and counts on another that has just died is stuck until that one is back.
     """
 
     def __init__(self, own: RaftMember, image: Image, silence_ticks: int, fresh_ticks: int) -> None:
@@ -45,6 +45,10 @@ class Group:
         """Whether the member was heard of lately; this one always is."""
         return self._was_heard(raft_id, tick, self._silence_ticks)
 
+    def is_fresh(self, raft_id: RaftId, tick: int) -> bool:
+        """Whether it was heard of within the last few heartbeats."""
+        return self._was_heard(raft_id, tick, self._fresh_ticks)
+
     def statuses(self, leader: RaftId, tick: int) -> Mapping[NodeId, ManagerStatus]:
         """{node: its place in the group}. Followers do not talk to each other, so only a leader knows who is away."""
         silent = Reachability.UNREACHABLE if leader == self._own.raft_id else Reachability.UNKNOWN
@@ -70,7 +74,7 @@ class Group:
         others = [member for member in voters if member != raft_id]
         if not others:
             raise Precondition(f"member {raft_id} is the last manager of the swarm")
-        reachable = sum(1 for member in others if self._was_heard(member, tick, self._fresh_ticks))
+        reachable = sum(1 for member in others if self.is_fresh(member, tick))
         quorum = len(others) // 2 + 1
         if reachable < quorum:
             raise Precondition(

@@ -14,6 +14,7 @@ from swarmlab.api import (
     TaskId,
     Unsupported,
     Value,
+    Violation,
     seconds,
 )
 from swarmlab.ca import Asked, CertificateAuthority, MakeRoot, RootMade, Sign, Signed
@@ -215,6 +216,10 @@ class Manager:
         if self.store.view.task(task_id) is None:
             raise NotFound(f"task {task_id} not found")
         return self._scheduler.explain(task_id, self.store.view, self._clock())
+
+    def violations(self) -> tuple[Violation, ...]:
+        """The tasks that break a hard affinity term where they are now."""
+        return self._scheduler.violations(self.store.view, self._clock())
 
     def _authority_ports(self, authority: AuthorityPorts) -> list[tuple[type[Effect], Port]]:
         def answer(event: Signed | RootMade) -> None:

@@ -365,15 +365,18 @@ class Replica:
             self._pump()
 
     def transfer(self) -> None:
-        """Hand the leadership to the voter that is furthest and answers; to nobody where there is none."""
+        """Hand the leadership to the voter that is furthest of those that answer; to nobody where there is none.
+
+        One that has been silent for a few heartbeats may be dead already, and is asked only where nobody else is there.
+        """
         progress = self._raft.progress() if self._raft.role is Role.LEADER else {}
         others = [
-            (progress[raft_id].match, raft_id)
+            (self._group.is_fresh(raft_id, self._ticks), progress[raft_id].match, raft_id)
             for raft_id in self._raft.members.voters
             if raft_id in progress and raft_id != self.member.raft_id and self._group.is_reachable(raft_id, self._ticks)
         ]
         if others:
-            _, target = max(others)
+            *_, target = max(others)
             self._record("transfer", {"to": target, "term": self._raft.term})
             self._raft.transfer(target)
             self._pump()

@@ -141,9 +141,21 @@ def checked_terms(given: Any, plugin: str, hook: str) -> tuple[Term, ...]:
     for term in given.terms:
         if not isinstance(term, Term):
             raise PluginError(plugin, hook, f"has a term that is {_kind(term)}, wanted Term")
+        for wish in (term, *term.otherwise):
+            _check_wish(wish, plugin, hook)
         if not term.hard and not (math.isfinite(term.weight) and term.weight >= 0):
             raise PluginError(plugin, hook, f"the weight of a term is {term.weight!r}, wanted a number >= 0")
     return given.terms
+
+
+def _check_wish(wish: Any, plugin: str, hook: str) -> None:
+    if not isinstance(wish, Term):
+        raise PluginError(plugin, hook, f"has a choice that is {_kind(wish)}, wanted Term")
+    said = [name for name in ("service", "label", "node") if getattr(wish, name) not in ("", ("", ""))]
+    if len(said) > 1:
+        raise PluginError(plugin, hook, f"has a term with {' and '.join(said)}, wanted one of them")
+    if wish.most and not (wish.avoid and wish.is_about_tasks and wish.most > 0):
+        raise PluginError(plugin, hook, f"has a term with most={wish.most}, wanted 1 or more, and avoid")
 
 
 def checked_plan(given: Any, groups: Sequence[Group], view: ClusterView, plugin: str) -> Plan:

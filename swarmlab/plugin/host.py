@@ -13,6 +13,7 @@ from swarmlab.plugin.checks import (
     checked_moves,
     checked_options,
     checked_plan,
+    checked_proof,
     checked_refusals,
     checked_scores,
     checked_standing,
@@ -21,7 +22,7 @@ from swarmlab.plugin.checks import (
     converted,
     parameters_of,
 )
-from swarmlab.plugin.decisions import Decision, Moves, Plan, Refusals, Scores, Term, Trigger
+from swarmlab.plugin.decisions import Decision, Moves, Plan, Proof, Refusals, Scores, Term, Trigger
 from swarmlab.plugin.groups import Group
 from swarmlab.plugin.loading import (
     Catalog,
@@ -61,6 +62,7 @@ class Host:
         strict: bool = False,
         catalog: Catalog | None = None,
         origin: str = "",
+        yardstick: Strategy | None = None,
     ) -> None:
         checked_strategy_class(type(strategy), origin or type(strategy).__name__)
         #: Who places and moves.
@@ -70,6 +72,9 @@ class Host:
         self.listen: Listener | None = None
         self._origin = origin
         self._fallback = fallback
+        self._yardstick = yardstick
+        #: What the yardstick said of each plan, oldest first; None where it did not know.
+        self.proofs: list[Proof | None] = []
         self._catalog = catalog or Catalog()
         self._faults = [PluginError(point, "", why) for point, why in self._catalog.broken.items()]
         self._muted: set[tuple[str, str]] = set()
@@ -98,6 +103,8 @@ class Host:
         strict: bool = False,
         fallback: str = "spread",
         catalog: Catalog | None = None,
+        yardstick: str = "",
+        measure: Mapping[str, Any] | None = None,
     ) -> "Host":
         """A host for what is named.
 
@@ -108,6 +115,8 @@ class Host:
             strict: Faults are raised.
             fallback: The strategy that decides where the chosen one fails.
             catalog: Where names are looked up; by default what is installed.
+            yardstick: A strategy that judges each plan; what it says is kept in `proofs` and changes nothing.
+            measure: {"parameter": value} of the yardstick.
 
         Raises:
             UnknownPlugin: There is nothing of that name.
@@ -133,6 +142,9 @@ class Host:
             strict=strict,
             catalog=catalog,
             origin=origin,
+            yardstick=_made(strategy_class(yardstick, catalog)[0], dict(measure or {}), yardstick)
+            if yardstick
+            else None,
         )
 
     def strategies(self) -> tuple[StrategyInfo, ...]:
@@ -200,6 +212,7 @@ class Host:
                 continue
             self._tell("place", strategy.name, {"groups": groups, "view": view}, plan)
             if (strategy.name, "score") not in self._muted or self._fallback is None:
+                self._judge(plan, groups, view, strategy)
                 return plan, strategy
         return Plan(), self.strategy
 
@@ -233,11 +246,25 @@ class Host:
         """Anybody wants to hear of decisions."""
         return bool(self._observers)
 
+    def is_muted(self, hook: str) -> bool:
+        """A plugin is not asked that hook for now, because of a fault."""
+        return any(muted == hook for _, muted in self._muted)
+
     def take_faults(self) -> tuple[PluginError, ...]:
         """The faults since the last call; whoever is not asked because of one is asked again from now on."""
         faults, self._faults = tuple(self._faults), []
         self._muted.clear()
         return faults
+
+    def _judge(self, plan: Plan, groups: Sequence[Group], view: ClusterView, strategy: Strategy) -> None:
+        yardstick = self._yardstick
+        if yardstick is None or (yardstick.name, "judge") in self._muted:
+            return
+        try:
+            proof = yardstick.judge(plan, groups, view, strategy.name)
+            self.proofs.append(None if proof is None else checked_proof(proof, yardstick.name, "judge"))
+        except Exception as error:
+            self._fault(error, yardstick.name, "judge")
 
     def _ask(
         self, answerer: _Answerer, hook: str, check: Callable[[Any, int, str, str], _T], otherwise: _T, **arguments: Any

@@ -5,7 +5,7 @@ import importlib.util
 import os
 import sys
 import traceback
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 from pathlib import Path
 from types import ModuleType
@@ -25,6 +25,10 @@ GROUP = "swarmlab"
 ALLOWED = "SWARMLAB_PLUGINS"
 #: What pluggy leaves on a function that `hookimpl` marked.
 _MARK = "swarmlab_impl"
+
+
+#: Plugins that every cluster hears.
+USUAL = ("affinity",)
 
 
 class Catalog(Value, frozen=True, gc=True):
@@ -190,6 +194,11 @@ def is_strategy(spec: str, catalog: Catalog) -> bool:
 def hooks_of(plugin: Any) -> tuple[str, ...]:
     """The hooks that a plugin answers, by name."""
     return tuple(name for name in dir(plugin) if hasattr(getattr(plugin, name, None), _MARK))
+
+
+def with_usual(plugins: Sequence[str]) -> tuple[str, ...]:
+    """The names asked for, and those that every cluster hears: what users say in labels must not go unheard."""
+    return (*(name for name in USUAL if name not in plugins), *plugins)
 
 
 def is_file(spec: str) -> bool:

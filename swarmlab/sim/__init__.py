@@ -21,7 +21,7 @@ from swarmlab.sim.network import Network, NetworkModel
 from swarmlab.sim.proposer import CommitModel, HeapProposer
 from swarmlab.sim.reading import load_scenario
 from swarmlab.sim.rest import unrest
-from swarmlab.sim.run import ScenarioResult, play_scenario, recipe, run_scenario
+from swarmlab.sim.run import Regret, ScenarioResult, play_scenario, recipe, run_scenario
 from swarmlab.sim.scenario import Scenario
 from swarmlab.sim.soak import Verdict, play_seed
 from swarmlab.sim.stories import draw_story
@@ -45,6 +45,7 @@ __all__ = [
     "Network",
     "NetworkModel",
     "Operation",
+    "Regret",
     "Scenario",
     "ScenarioResult",
     "SimDisk",

@@ -2,7 +2,7 @@
 
 import hashlib
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from random import Random
 
@@ -32,7 +32,7 @@ from swarmlab.api import (
 from swarmlab.api.quantities import format_duration, parse_bytes, parse_duration
 from swarmlab.component import derived_rng
 from swarmlab.manager.controlapi import create_service, remove_node, remove_service, update_node, update_service
-from swarmlab.plugin import Host
+from swarmlab.plugin import NOT_SEARCHED, Host, Proof, with_usual
 from swarmlab.sim.broken import InvariantBroken
 from swarmlab.sim.chance import Spread
 from swarmlab.sim.checkers import runs, schedulable
@@ -72,6 +72,39 @@ def recipe(scenario: str, strategy: str, seed: int) -> str:
     return f"swarmlab sim run --scenario {scenario} --strategy {strategy} --seed {seed}"
 
 
+class Regret(Value, frozen=True, kw_only=True):
+    """How far the plans of a run were from the best ones, each judged on the cluster that it was made for."""
+
+    #: What was minimised once all tasks were placed that could be.
+    objective: str
+    plans: int
+    #: Those of the plans that were searched; larger ones are not.
+    judged: int
+    #: Those of the judged ones that are proven to be the best possible.
+    best: int
+    #: {goal: sum of what the judged plans cost more than the best that was found}; only goals with any.
+    regret: Mapping[str, float]
+    #: The most that one plan cost more, as a share of the best, where that is above 1.
+    worst: float
+
+    @classmethod
+    def of(cls, objective: str, proofs: Sequence[Proof | None]) -> "Regret":
+        """The sum of what a yardstick said."""
+        judged = [proof for proof in proofs if proof is not None and proof.goal != NOT_SEARCHED]
+        sums: dict[str, float] = {}
+        for proof in judged:
+            if proof.regret:
+                sums[proof.goal] = sums.get(proof.goal, 0.0) + proof.regret
+        return cls(
+            objective=objective,
+            plans=len(proofs),
+            judged=len(judged),
+            best=sum(proof.outcome == "optimal" and not proof.regret for proof in judged),
+            regret=dict(sorted(sums.items())),
+            worst=max((proof.regret / max(1.0, abs(proof.value)) for proof in judged), default=0.0),
+        )
+
+
 class ScenarioResult(Value, frozen=True, kw_only=True):
     """The end of a run."""
 
@@ -92,6 +125,8 @@ class ScenarioResult(Value, frozen=True, kw_only=True):
     requests: int = 0
     #: SHA-256 of the decision log.
     log_sha256: str
+    #: Where it was asked for.
+    regret: Regret | None = None
 
 
 def run_scenario(
@@ -102,10 +137,12 @@ def run_scenario(
     *,
     parameters: Mapping[str, str] | None = None,
     progress: Callable[[float], None] | None = None,
+    regret: str = "",
 ) -> ScenarioResult:
     """Run the scenario in that file; `log` gets the decision log, one JSON object a line.
 
-    `progress` is called with the share of virtual time that has passed.
+    `progress` is called with the share of virtual time that has passed. `regret` is an objective of the strategy
+    "optimal", which then judges each plan; it changes nothing of the run.
 
     Raises:
         InvalidSpec: The file is no scenario, or one of its events cannot happen.
@@ -113,8 +150,16 @@ def run_scenario(
         InvariantBroken: The cluster did what no cluster may do.
     """
     scenario = load_scenario(path)
-    host = Host.load(strategy or scenario.strategies[0], parameters=dict(parameters or {}), strict=True)
-    return play_scenario(scenario, host, str(path), seed, log, progress=progress)
+    host = Host.load(
+        strategy or scenario.strategies[0],
+        with_usual(()),
+        parameters=dict(parameters or {}),
+        strict=True,
+        yardstick="optimal" if regret else "",
+        measure={"objective": regret} if regret else {},
+    )
+    result = play_scenario(scenario, host, str(path), seed, log, progress=progress)
+    return replace(result, regret=Regret.of(regret, host.proofs)) if regret else result
 
 
 def play_scenario(

@@ -27,12 +27,14 @@ CASES = 60
 
 
 class Subject(NamedTuple):
-    """Who is tried: loaded once, made anew for each case. What its module remembers of one case, the next one finds."""
+    """Who is tried: loaded once. Each check has hosts of its own, which see one cluster after the other."""
 
     strategy: str
     plugins: tuple[str, ...]
     parameters: Mapping[str, Any]
     catalog: Catalog
+    #: Those of the check that runs: some strategies take seconds to start.
+    kept: tuple[list[Host], ...]
 
     @classmethod
     def load(cls, strategy: str, plugins: Sequence[str], parameters: Mapping[str, Any], catalog: Catalog) -> "Subject":
@@ -43,10 +45,20 @@ class Subject(NamedTuple):
             if not hooks_of(plugin):
                 raise PluginError(name, "", "answers no hook; are its functions named as the hooks, and marked?")
         known = Catalog({**catalog.strategies, chosen.name: (chosen, origin)}, {**catalog.plugins, **named})
-        return cls(chosen.name, tuple(named), parameters, known)
+        return cls(chosen.name, tuple(named), parameters, known, ([], []))
 
-    def host(self) -> Host:
-        """A host that raises every fault."""
+    def anew(self) -> "Subject":
+        """The same, with no host as yet."""
+        return self._replace(kept=([], []))
+
+    def host(self, number: int = 0) -> Host:
+        """The first or the second host of this check; both raise every fault."""
+        if not self.kept[number]:
+            self.kept[number].append(self.fresh())
+        return self.kept[number][0]
+
+    def fresh(self) -> Host:
+        """A host that has seen no cluster."""
         return Host.load(self.strategy, self.plugins, self.parameters, strict=True, catalog=self.catalog)
 
 
@@ -117,7 +129,7 @@ def conformance(
     """
     known = installed() if catalog is None else catalog
     subject = Subject.load(strategy, plugins, dict(parameters or {}), known)
-    subject.host()
+    subject.fresh()
     unknown = sorted(set(allow) - set(CHECKS))
     if unknown:
         raise PluginError(strategy, "", f"no check is called {unknown[0]!r}; there are: {', '.join(CHECKS)}")
@@ -132,7 +144,7 @@ def conformance(
         plugins=tuple(plugins),
         seed=seed,
         results=tuple(
-            replace(_result(name, promise, check, subject, tried, other), allowed=name in allow)
+            replace(_result(name, promise, check, subject.anew(), tried, other), allowed=name in allow)
             for name, (promise, check) in CHECKS.items()
         ),
     )
@@ -228,8 +240,8 @@ def _all_placed(subject: Subject, case: Case) -> str:
 
 
 def _deterministic(subject: Subject, case: Case) -> str:
-    first, second = (trace_of(case.desk(subject.host())) for _ in range(2))
-    return _difference(first, second, "two runs with one seed")
+    first, second = (trace_of(case.desk(host)) for host in (subject.host(), subject.fresh()))
+    return _difference(first, second, "two runs with one seed, the first of them by one who has seen others,")
 
 
 def _plan_is_apply(subject: Subject, case: Case) -> str:
@@ -237,7 +249,7 @@ def _plan_is_apply(subject: Subject, case: Case) -> str:
     groups, view = case.groups(case.desk(host, lead=False), host)
     plan, _ = host.place(groups, view)
     expected = view.after(plan)
-    desk = case.desk(subject.host())
+    desk = case.desk(subject.host(1))
     seen = desk.seen()
     planned = {
         (placement.group, view.nodes.ids[node]): count

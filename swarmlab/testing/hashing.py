@@ -58,7 +58,7 @@ def differing_hash(
 def main() -> None:
     """Read an order from standard input; print one digest for each case."""
     order = msgspec.json.decode(sys.stdin.buffer.read(), type=Order)
+    host = Host.load(order.strategy, order.plugins, order.parameters, strict=True)
     for case in order.cases:
-        host = Host.load(order.strategy, order.plugins, order.parameters, strict=True)
         text = "\n".join(trace_of(case.desk(host)))
         sys.stdout.write(f"{hashlib.sha256(text.encode()).hexdigest()}\n")

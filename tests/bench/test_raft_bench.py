@@ -55,8 +55,6 @@ async def test_a_leader_that_is_killed_costs_no_write_and_no_task(temporary: Pat
     found = await raft_bench(bench, told.append)
     assert set(found) == FIGURES | COSTS
     assert (found["lost_writes"], found["task_restarts"]) == (0, 0)
-    assert found["proposals_per_second"] > 0
-    assert found["control_calls_per_second"] > 0
     assert found["acknowledged_writes"] > 0
     assert found["seconds_to_new_leader_of_kills"] == [found["seconds_to_new_leader"]]
     assert found["seconds_to_new_leader"] > 0

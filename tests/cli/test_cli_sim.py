@@ -37,6 +37,28 @@ def test_for_people(capsys: pytest.CaptureFixture[str]) -> None:
     assert lines[-1] == "web:           w1=1 w2=1 w3=1 w4=1"
 
 
+def test_the_regret_is_told_and_changes_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+    """Chance costs 8 more than the best plan that there was; the log is the same with and without the question."""
+    words = ["sim", "run", "--scenario", SCENARIO, "--strategy", "random", "--seed", "1", "-o", "json"]
+    main(words)
+    plain = json.loads(capsys.readouterr().out)
+    main([*words, "--regret"])
+    told = json.loads(capsys.readouterr().out)
+    regret = told.pop("regret")
+    assert told == plain
+    assert regret == {
+        "objective": "spread",
+        "plans": 2,
+        "judged": 2,
+        "best": 1,
+        "regret": {"spread": 8.0},
+        "worst": pytest.approx(0.2),
+    }
+    assert main(["sim", "run", "--scenario", SCENARIO, "--strategy", "rebalance", "--regret"]) == Exit.OK
+    line = capsys.readouterr().out.splitlines()[-1]
+    assert line == "regret:        none (spread; 2 of 2 plans are the best possible; worst 0.0%)"
+
+
 def test_what_was_expected_and_did_not_hold_is_an_error(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     scenario = tmp_path / "wrong.yml"
     scenario.write_text(Path(SCENARIO).read_text().replace("moves: 2, restarts", "moves: 77, restarts"))
@@ -51,6 +73,8 @@ def test_what_was_expected_and_did_not_hold_is_an_error(tmp_path: Path, capsys: 
         (["--scenario", "none.yml"], Exit.INVALID, "none.yml: no such file"),
         (["--scenario", SCENARIO, "--strategy", "spred"], Exit.NOT_FOUND, "did you mean spread?"),
         (["--scenario", SCENARIO, "--log", "/no/such/log"], Exit.STATE, "/no/such/log: its directory does not exist"),
+        (["--scenario", SCENARIO, "--objective", "pack"], Exit.USAGE, "--regret is missing"),
+        (["--scenario", SCENARIO, "--regret", "--objective", "best"], Exit.INVALID, "wanted spread, pack, load"),
         (["--scenario", SCENARIO, "--seed", "x"], Exit.USAGE, "--seed: 'x', wanted: a whole number >= 0"),
     ],
 )

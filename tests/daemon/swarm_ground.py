@@ -6,6 +6,8 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any, Self
 
+from patience import PATIENCE_SECONDS
+
 from swarmlab.api import (
     Annotations,
     ContainerSpec,
@@ -28,8 +30,6 @@ from swarmlab.daemon.manager_part import ManagerPart
 from swarmlab.edges.grpc import Client
 from swarmlab.store import Snapshot
 
-#: For what comes in milliseconds unless it is broken.
-PATIENCE_SECONDS = 40
 #: Short, so that elections take half a second; nothing here depends on how long they take.
 TICK_MS = 50
 

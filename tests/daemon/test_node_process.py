@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from daemon.swarm_ground import Swarm, a_service
 from msgspec.structs import replace
+from patience import PATIENCE_SECONDS
 
 from swarmlab.api import (
     Availability,
@@ -295,7 +296,7 @@ async def test_a_failed_join_leaves_nothing_behind(tmp_path: Path) -> None:
         addr = swarm.addr("m1")
         await swarm.stop("m1")
         with pytest.raises(StateError, match="does not answer"):
-            async with asyncio.timeout(60):
+            async with asyncio.timeout(PATIENCE_SECONDS):
                 await process.join(SwarmJoinRequest(remote_addrs=(addr,), token=token))
         assert process.status().state is DaemonState.INACTIVE
         assert sorted(path.name for path in (tmp_path / "x").iterdir()) == ["lock", "swarmlab.sock"]

@@ -1,12 +1,13 @@
 """Several managers: they elect, forward, replace each other, and let each other in and go."""
 
+import socket
 from pathlib import Path
 
 import pytest
 from daemon.swarm_ground import Swarm, a_service
 from msgspec.structs import replace
 
-from swarmlab.api import NodeRole, Precondition, SwarmInitRequest
+from swarmlab.api import DaemonState, NodeRole, Precondition, SwarmInitRequest, SwarmJoinRequest
 
 
 async def want_role(swarm: Swarm, name: str, role: NodeRole, *, at: str) -> None:
@@ -120,3 +121,19 @@ async def test_one_that_lost_its_quorum_goes_on_alone_by_force(tmp_path: Path) -
         assert [service.spec.annotations.name for service in swarm.view("m2").services()] == ["web"]
         await swarm.join("m4", NodeRole.MANAGER, at="m2")
         await swarm.until(lambda: swarm.voters("m2") == 2, "a new manager answers")
+
+
+async def test_a_manager_that_is_not_reached_is_not_let_in(tmp_path: Path) -> None:
+    """It would count for the quorum and never vote; the node belongs to no swarm after that, and can try again."""
+    async with Swarm(tmp_path) as swarm:
+        await swarm.init("m1")
+        process = await swarm.start("m2")
+        with socket.create_server(("127.0.0.1", 0)) as other:
+            elsewhere = f"127.0.0.1:{other.getsockname()[1]}"
+        request = SwarmJoinRequest(remote_addrs=(swarm.addr("m1"),), token=swarm.token(NodeRole.MANAGER))
+        with pytest.raises(Precondition, match=f"it does not answer at its address {elsewhere} .*--advertise-addr"):
+            await process.join(replace(request, advertise_addr=elsewhere))
+        assert process.status().state is DaemonState.INACTIVE
+        assert len(swarm.manager("m1").replica.members()) == 1
+        await process.join(request)
+        await swarm.until(lambda: swarm.voters("m1") == 2, "two managers answer")

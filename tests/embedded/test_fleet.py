@@ -4,6 +4,8 @@ import asyncio
 from collections.abc import Callable
 from pathlib import Path
 
+from patience import PATIENCE_SECONDS
+
 from swarmlab.api import (
     Annotations,
     ContainerSpec,
@@ -18,9 +20,6 @@ from swarmlab.api import (
 from swarmlab.edges.grpc import Client
 from swarmlab.embedded import EmbeddedConfig, Fleet
 from swarmlab.manager.controlapi import create_service
-
-#: For what comes in a second or two unless it is broken.
-PATIENCE_SECONDS = 60
 
 
 def a_service(replicas: int) -> ServiceSpec:

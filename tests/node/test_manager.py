@@ -194,7 +194,6 @@ def test_at_the_start_of_a_term_it_makes_up_for_what_was_left_undone() -> None:
     assert "replicated" in {source for source, _ in desk.proposed}
 
 
-@pytest.mark.timeout(20)
 def test_a_manager_that_resigned_decides_nothing_more() -> None:
     """The end of a proposal found a part on a view that stood still: it decided the same for ever, and was refused.
 

@@ -365,6 +365,20 @@ def test_nobody_leaves_whom_the_others_need() -> None:
     assert str(ends[2]) == "member 11 is the last manager of the swarm"
 
 
+def test_the_lead_is_not_handed_to_one_that_has_just_died() -> None:
+    """It counts as reachable for an election timeout still; one that has answered the last heartbeats leads next."""
+    group = Group()
+    leader = group.leader
+    living, dead = sorted(group.followers, key=lambda seat: seat.raft_id)
+    dead.crash()
+    # Four ticks without a word: more than a few heartbeats, less than an election timeout.
+    group.run(0.4)
+    assert leader.replica.managers()[dead.replica.member.node_id].reachability is Reachability.REACHABLE
+    leader.replica.transfer()
+    assert [event["to"] for event in leader.events("transfer")] == [living.raft_id]
+    group.until(lambda: group.leading == [living])
+
+
 def test_a_leader_that_is_to_leave_hands_over_first() -> None:
     """It is asked to go, another takes over without waiting for a time-out, and that one removes it."""
     group = Group(3)

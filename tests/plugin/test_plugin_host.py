@@ -224,12 +224,17 @@ def test_bad_scores(answer: Callable[..., Any], message: str) -> None:
         (lambda: [Term(service="x", avoid=True)], "gave of the type list, wanted Terms"),
         (lambda: Terms(("x",)), "has a term that is of the type str, wanted Term"),  # type: ignore[arg-type]
         (lambda: Terms((Term(service="x", avoid=True, hard=False, weight=-1.0),)), "the weight of a term is -1.0"),
+        (lambda: Terms((Term(service="x", node="y", avoid=True),)), "a term with service and node, wanted one of them"),
+        (lambda: Terms((Term(service="x", avoid=False, most=2),)), "a term with most=2, wanted 1 or more, and avoid"),
+        (
+            lambda: Terms((Term(service="x", avoid=True, otherwise=("y",)),)),  # type: ignore[arg-type]
+            "has a choice that is of the type str, wanted Term",
+        ),
     ],
 )
 def test_bad_terms(answer: Callable[..., Any], message: str) -> None:
-    view = a_view(a_host(bad=plugin(affinity=answer)))
     with pytest.raises(PluginError, match="bad: swarmlab_affinity") as caught:
-        view.refusals(view.group_of(WEB.id))
+        a_view(a_host(bad=plugin(affinity=answer)))
     assert message in str(caught.value)
 
 

@@ -15,7 +15,7 @@ from swarmlab_strategies import cpsat, solver
 
 from swarmlab.api import PluginError, TaskState
 from swarmlab.plugin import Group, Host, Plan, Proof
-from swarmlab.sim import run_scenario
+from swarmlab.sim import Regret, run_scenario
 
 ROOT = Path(__file__).parents[2]
 SPREAD = Host.load("optimal", strict=True)
@@ -141,6 +141,19 @@ def test_many_equal_nodes_are_one_class() -> None:
     assert event(desk, "proof")["outcome"] == "optimal"
 
 
+def test_a_greedy_plan_that_reaches_the_bound_asks_nobody(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Even numbers, and the one node that is enough, are known to be the best without any search."""
+    monkeypatch.setattr(solver, "PROGRAM", program(tmp_path, "sys.exit(1)"))
+    for objective, value in (("spread", 2 * (4 + 4 + 1)), ("pack", 2)):
+        web = a_service("web", 5, cpus=1)
+        host = Host.load("optimal", parameters={"objective": objective}, strict=True)
+        desk = Desk([a_node(f"n{at}") for at in range(3)], web, host=host, lead=False)
+        desk.create(*tasks_of(web, 5))
+        desk.lead()
+        proof = event(desk, "proof")
+        assert (proof["goal"], proof["value"], proof["bound"], proof["outcome"]) == (objective, value, value, "optimal")
+
+
 def test_out_of_budget_is_the_greedy_answer_marked_so() -> None:
     services = [a_service(f"s{at}", 9, cpus=1 + at % 3, memory=(90 + 37 * at) * MIB) for at in range(5)]
     nodes = [a_node(f"n{at}", cpus=5 + at % 7, memory=(900 + 61 * at) * MIB) for at in range(12)]
@@ -183,10 +196,11 @@ def test_or_tools_is_never_imported_here() -> None:
 
 
 def placed(host: Host) -> tuple[Plan, str]:
-    desk = Desk([a_node(f"n{at}") for at in range(2)], a_service("web", 3), lead=False)
+    """A batch that has to be searched: even numbers would not fit."""
+    desk = Desk([a_node("n0", cpus=1), a_node("n1")], a_service("web", 4, cpus=1), lead=False)
     desk.columns.led(desk.view)
     view = desk.seen(host)
-    plan, strategy = host.place([view.group_of("web", 3)], view)
+    plan, strategy = host.place([view.group_of("web", 4)], view)
     return plan, strategy.name
 
 
@@ -215,7 +229,7 @@ def test_a_solver_that_fails_is_named_and_the_fallback_places(
         placed(Host.load("optimal", strict=True))
     live = Host.load("optimal")
     plan, name = placed(live)
-    assert (sum(placement.total for placement in plan.placements), name) == (3, "spread")
+    assert (sum(placement.total for placement in plan.placements), name) == (4, "spread")
     [fault] = live.take_faults()
     assert (fault.plugin, message in str(fault)) == ("optimal", True)
 
@@ -264,6 +278,43 @@ def test_the_regret_of_another_strategy(tmp_path: Path) -> None:
     assert spread.strategy.judge(plan, groups, view, "spread") is None
 
 
+def test_a_host_with_a_yardstick_keeps_what_it_says_of_each_plan() -> None:
+    """Of binpack's plan too, whose own scores do not count; what is too large is known to be unknown."""
+    host = Host.load("binpack", strict=True, yardstick="optimal", measure={"objective": "pack", "cells": 3})
+    for nodes in (3, 4):
+        services = [a_service("a", 1, cpus=1)]
+        desk = Desk([a_node(f"n{at}", cpus=2 + at) for at in range(nodes)], services, host=host)
+        desk.create(*tasks_of(services[0], 1))
+    best, unknown = host.proofs
+    assert best == Proof(goal="pack", value=1.0, start=1.0, bound=1.0)
+    assert unknown is not None
+    assert (unknown.goal, unknown.outcome, unknown.gap) == ("not searched", "greedy", None)
+
+
+def test_the_sum_of_what_a_yardstick_said() -> None:
+    proofs = [
+        Proof(goal="spread", value=10, start=14, bound=10),
+        Proof(goal="spread", value=10, start=11, bound=9, outcome="better"),
+        Proof(goal="unplaced", value=0, start=2, bound=0),
+        Proof(goal="spread", value=5, start=5, bound=5),
+        Proof(goal="spread", value=5, start=5, bound=4, outcome="greedy"),
+        Proof(goal="not searched", value=0, start=0, outcome="greedy"),
+        None,
+    ]
+    assert Regret.of("spread", proofs) == Regret(
+        objective="spread", plans=7, judged=5, best=1, regret={"spread": 5.0, "unplaced": 2.0}, worst=2.0
+    )
+    assert Regret.of("pack", []).worst == 0.0
+
+
+def test_a_yardstick_that_fails_is_a_fault_and_the_plan_stands(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(solver, "PROGRAM", program(tmp_path, "sys.exit(3)"))
+    host = Host.load("spread", yardstick="optimal")
+    plan, name = placed(host)
+    assert (sum(placement.total for placement in plan.placements), name, host.proofs) == (4, "spread", [])
+    assert [(fault.plugin, fault.hook) for fault in host.take_faults()] == [("optimal", "place")]
+
+
 def test_the_same_bytes_in_every_process(tmp_path: Path) -> None:
     """Two runs under other hash seeds, and one in this process."""
     scenario = ROOT / "examples/scenarios/rejoin.yml"
@@ -271,7 +322,7 @@ def test_the_same_bytes_in_every_process(tmp_path: Path) -> None:
     for seed in ("1", "2"):
         log = tmp_path / f"log{seed}"
         code = (
-            "import sys; from pathlib import Path; from swarmlab.sim import run_scenario; "
+            "import sys; from pathlib import Path; from swarmlab.sim import Regret, run_scenario; "
             "run_scenario(Path(sys.argv[1]), 'optimal', 5, Path(sys.argv[2]))"
         )
         environment = {**os.environ, "PYTHONHASHSEED": seed}

@@ -25,7 +25,7 @@ def broken(name: str, check: str) -> tuple[str, str]:
 
 @pytest.mark.parametrize("name", sorted(installed().strategies))
 def test_every_shipped_strategy_conforms(name: str) -> None:
-    assert_conforms(name, cases=12)
+    assert_conforms(name, cases=6)
 
 
 @pytest.mark.parametrize(
@@ -36,7 +36,7 @@ def test_every_shipped_strategy_conforms(name: str) -> None:
         ("TooGood", "scores", "its score of node 0 of 1 is 1.5, wanted 0.0 to 1.0"),
         ("Short", "contract", "its scores has the shape (0,), wanted (1,): one entry per node"),
         ("Lazy", "all-placed", "though node n00 could take it"),
-        ("Moody", "deterministic", "two runs with one seed differ: "),
+        ("Moody", "deterministic", "who has seen others, differ: "),
         ("Hashed", "hash-seed", "PYTHONHASHSEED=1 and 4242 give different decisions"),
         ("Restless", "calm", "a second rebalance of the same load moves 1 tasks, "),
         ("Pusher", "moves-fit", "has no room when its turn comes: the node is down"),

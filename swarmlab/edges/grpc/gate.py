@@ -13,7 +13,7 @@ import grpc
 from swarmlab.api import ClusterId, Forbidden, NodeId, SwarmlabError, TooLarge
 from swarmlab.ca import Peer
 from swarmlab.edges.grpc.authorisation import Caller, Forwarding, Rule, authorise, rule_of
-from swarmlab.edges.grpc.forwarding import Forwarder
+from swarmlab.edges.grpc.forwarding import Forwarder, LeaderGone
 from swarmlab.edges.grpc.handlers import Behaviour, Context, abort, with_behaviour
 
 _log = logging.getLogger(__name__)
@@ -114,13 +114,39 @@ class Gate:
             if not self._strangers[connection]:
                 del self._strangers[connection]
 
-    def elsewhere(self, rule: Rule, caller: Caller) -> Forwarder | None:
-        """What passes the call on, if it is not for this manager to answer."""
-        if self._forwarder is None or self._forwarder.leads:
+    def search(self, rule: Rule, caller: Caller, context: Context) -> "Search":
+        """Where the call is answered."""
+        # What another manager passes on, it takes to the leader, as this one does with what is its own.
+        meant = rule.forwarding is Forwarding.LOCAL and (caller.origin.local or caller.redirected)
+        is_for_leader = meant or rule.forwarding is Forwarding.ALWAYS
+        return Search(self._forwarder if is_for_leader else None, context)
+
+
+class Search:
+    """The search of one call for the manager that answers it. An election is waited for.
+
+    Args:
+        forwarder: Passes the call on while this manager does not lead; None: it is answered here.
+        context: Has the time that there is.
+    """
+
+    def __init__(self, forwarder: Forwarder | None, context: Context) -> None:
+        self._forwarder = forwarder
+        self._until = forwarder.patience_ends(context) if forwarder is not None else 0.0
+        #: Where the leader was looked for in vain.
+        self.gone = ""
+
+    async def elsewhere(self) -> Forwarder | None:
+        """What passes the call on; None where it is for this manager to answer.
+
+        Raises:
+            NotLeader: Nobody leads.
+        """
+        forwarder = self._forwarder
+        if forwarder is None:
             return None
-        if rule.forwarding is Forwarding.ALWAYS or (rule.forwarding is Forwarding.LOCAL and caller.origin.local):
-            return self._forwarder
-        return None
+        await forwarder.settled(self._until, self.gone)
+        return None if forwarder.leads else forwarder
 
 
 class _Gated(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpc has no types
@@ -150,13 +176,18 @@ def _gated(method: str, inner: grpc.RpcMethodHandler, gate: Gate) -> grpc.RpcMet
         async def generate(request: Any, context: Context) -> AsyncIterator[Any]:
             try:
                 with gate.admitted(method, context) as caller:
-                    elsewhere = gate.elsewhere(rule, caller)
-                    if elsewhere is not None:
-                        answers = elsewhere.stream(method, request, caller, context)
-                    else:
-                        _CALLER.set(caller)
-                        answers = behaviour(request, context)
-                    async with aclosing(answers):
+                    search = gate.search(rule, caller, context)
+                    while (elsewhere := await search.elsewhere()) is not None:
+                        try:
+                            async with aclosing(elsewhere.stream(method, request, caller, context)) as answers:
+                                async for answer in answers:
+                                    yield answer
+                        except LeaderGone as error:
+                            search.gone = error.addr
+                        else:
+                            return
+                    _CALLER.set(caller)
+                    async with aclosing(behaviour(request, context)) as answers:
                         async for answer in answers:
                             yield answer
             except Exception as error:
@@ -165,9 +196,12 @@ def _gated(method: str, inner: grpc.RpcMethodHandler, gate: Gate) -> grpc.RpcMet
         async def answer(request: Any, context: Context) -> Any:
             try:
                 with gate.admitted(method, context) as caller:
-                    elsewhere = gate.elsewhere(rule, caller)
-                    if elsewhere is not None:
-                        return await elsewhere.unary(method, request, caller, context)
+                    search = gate.search(rule, caller, context)
+                    while (elsewhere := await search.elsewhere()) is not None:
+                        try:
+                            return await elsewhere.unary(method, request, caller, context)
+                        except LeaderGone as error:
+                            search.gone = error.addr
                     _CALLER.set(caller)
                     return await behaviour(request, context)
             except Exception as error:

@@ -108,9 +108,7 @@ class _Stream:
 
     async def write(self, answer: bytes) -> None:
         """Send one more answer."""
-        if self._stopped:
-            # The end is coming, and nothing may come before it.
-            await asyncio.get_running_loop().create_future()
+        await self._wait_for_stop()
         self._writing += 1
         try:
             await self._context.write(answer)
@@ -118,6 +116,17 @@ class _Stream:
             self._writing -= 1
             if self._stopped:
                 self._end_soon()
+
+    async def abort(self, *status: Any) -> None:
+        """End it by another status, which a stop does not change any more."""
+        await self._wait_for_stop()
+        self._writing += 1
+        await self._context.abort(*status)
+
+    async def _wait_for_stop(self) -> None:
+        """Nothing may come between a stop and the end."""
+        if self._stopped:
+            await asyncio.get_running_loop().create_future()
 
     def _end_soon(self) -> None:
         if not self._writing and not self.scope.expired():

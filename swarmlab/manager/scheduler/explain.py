@@ -24,7 +24,7 @@ from swarmlab.api import (
     node_name,
 )
 from swarmlab.manager.orchestrator.moves import MOVE_REASON, MOVE_TO
-from swarmlab.manager.scheduler import filters
+from swarmlab.manager.scheduler import affinity, filters
 from swarmlab.manager.scheduler.attributes import DRIVERS, PLATFORM, text_of
 from swarmlab.manager.scheduler.demand import group_of_tasks
 from swarmlab.manager.scheduler.journal import Ground, Judgement
@@ -215,6 +215,8 @@ def _detail(refusal: Refusals, group: Group, view: View, node: Node, place: int)
     if refusal.need is None or refusal.have is None:
         return refusal.reason
     need, have = int(refusal.need[place]), int(refusal.have[place])
+    if refusal.unit in (affinity.ALLOWED, affinity.WANTED):
+        return f"{refusal.reason} (has {have}, {'at most' if refusal.unit == affinity.ALLOWED else 'at least'} {need})"
     if refusal.unit == "nano-CPUs":
         return f"needs {format_cpus(need)} CPUs, has {format_cpus(have)} free"
     if refusal.unit == "bytes":

@@ -268,7 +268,6 @@ opened.calls.run_until(lambda: False)
 """
 
 
-@pytest.mark.timeout(120)
 def test_kill_9_loses_nothing_that_was_acknowledged(tmp_path):
     """Killed at any moment, also in the middle of snapshots."""
     rng = random.Random(20261127)

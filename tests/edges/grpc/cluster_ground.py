@@ -9,6 +9,7 @@ from typing import Any
 
 import grpc
 from control_double import Laboratory, Plane
+from patience import PATIENCE_SECONDS
 
 from swarmlab.api import (
     Availability,
@@ -105,7 +106,7 @@ class Lines:
 class Station:
     """One manager: dispatcher, switchboard, gate, server, front."""
 
-    def __init__(self, world: World, name: str, folder: Path) -> None:
+    def __init__(self, world: World, name: str, folder: Path, election_seconds: float = PATIENCE_SECONDS) -> None:
         self.world = world
         self.name = name
         self.security = Security(world.credentials(name, MANAGER))
@@ -120,7 +121,7 @@ class Station:
         #: Set whenever something of the above happened.
         self.happened = asyncio.Event()
         self.board = Switchboard(self._receive, self._disconnected)
-        self.forwarder = Forwarder(self, self.security.channel, lambda: self.addr)
+        self.forwarder = Forwarder(self, self.security.channel, lambda: self.addr, election_seconds=election_seconds)
         self._folder = folder
         self._stack = AsyncExitStack()
         self._timers = LoopTimers(world.clock, lambda _, timer: self._post(TimerFired(timer)))
@@ -203,15 +204,21 @@ class Station:
 
     def lead(self) -> None:
         self.world.leader = self
+        self._tell()
         self._post(Led(self.world.plane.view))
 
     def resign(self) -> None:
         self.world.leader = None
+        self._tell()
         self.board.end(NotLeader())
+
+    def _tell(self) -> None:
+        for station in self.managers:
+            station.forwarder.look()
 
     async def until(self, fact: Callable[[], bool]) -> None:
         """Wait until that is so."""
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(PATIENCE_SECONDS):
             while not fact():
                 self.happened.clear()
                 await self.happened.wait()
@@ -249,11 +256,13 @@ class Station:
 
 
 @asynccontextmanager
-async def stations(folder: Path, *names: str) -> AsyncIterator[list[Station]]:
+async def stations(
+    folder: Path, *names: str, election_seconds: float = PATIENCE_SECONDS
+) -> AsyncIterator[list[Station]]:
     """Managers of one cluster; the first one leads."""
     world = World()
     async with AsyncExitStack() as stack:
-        made = [await stack.enter_async_context(Station(world, name, folder)) for name in names]
+        made = [await stack.enter_async_context(Station(world, name, folder, election_seconds)) for name in names]
         for station in made:
             station.managers = made
         made[0].lead()
@@ -264,7 +273,7 @@ async def call(
     channel: grpc.aio.Channel, method: str, request: bytes = b"", metadata: Sequence[tuple[str, str]] = ()
 ) -> bytes:
     """The answer to a call, or the first one of a stream, in bytes."""
-    return await channel.unary_unary(method)(request, metadata=metadata, timeout=10)
+    return await channel.unary_unary(method)(request, metadata=metadata, timeout=PATIENCE_SECONDS)
 
 
 async def code(awaitable: Any) -> tuple[grpc.StatusCode, str]:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import grpc
+from patience import PATIENCE_SECONDS
 
 from swarmlab.api import Changes, Create, Instant, NodeId, Task, TaskId
 from swarmlab.edges.disk import RaftLog
@@ -18,12 +19,11 @@ from swarmlab.raft import RaftId
 from swarmlab.store import Outcome, Store
 
 TICK_SECONDS = 0.03
-LIMIT_SECONDS = 60
 
 
 async def until(ready: Callable[[], object]) -> None:
     """Wait for what other tasks of this loop bring about."""
-    async with asyncio.timeout(LIMIT_SECONDS):
+    async with asyncio.timeout(PATIENCE_SECONDS):
         while not ready():  # noqa: ASYNC110  # what is waited for is many things
             await asyncio.sleep(0.005)
 

@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 import grpc
 import pytest
 from cluster_ground import MANAGER, WORKER, Station, World, call, code, stations
+from patience import PATIENCE_SECONDS
 
 from swarmlab.api import (
     AssignmentsRequest,
@@ -26,6 +27,7 @@ from swarmlab.api import (
     NodeDescription,
     NodeId,
     NodeState,
+    Precondition,
     PublishLogsMessage,
     PublishLogsResponse,
     SessionMessage,
@@ -56,7 +58,7 @@ V1 = "/docker.swarmkit.v1"
 @pytest.fixture
 async def station(short_path):
     """One manager that leads; it knows the worker w."""
-    async with stations(short_path, "m1") as (one,):
+    async with stations(short_path, "m1", election_seconds=0) as (one,):
         one.world.admit("w", "gone")
         yield one
 
@@ -80,9 +82,9 @@ async def outcome(made: grpc.aio.Channel, method: str) -> grpc.StatusCode:
     """The status of a call with an empty message; one that goes on has passed the gate."""
     if method.endswith("PublishLogs"):
         opened = made.stream_unary(method)()
-        return (await code(asyncio.wait_for(_published(opened), 10)))[0]
+        return (await code(asyncio.wait_for(_published(opened), PATIENCE_SECONDS)))[0]
     if method.rsplit("/", 1)[1] in ("Session", "Assignments", "Tasks", "ListenSubscriptions", "Watch", "Events"):
-        opened = made.unary_stream(method)(b"", timeout=10)
+        opened = made.unary_stream(method)(b"", timeout=PATIENCE_SECONDS)
         try:
             return (await code(opened.read()))[0]
         finally:
@@ -363,11 +365,19 @@ async def test_a_stock_manager_is_refused(station):
     assert "join with the worker token" in text
 
 
+async def test_a_stock_manager_is_not_asked_to_let_us_in(station, monkeypatch):
+    """It might do so, and then wait for a vote that never comes. It is known by a part that it has not."""
+    monkeypatch.setattr("swarmlab.edges.grpc.membership.RAFT", "swarmlab.raft.v0")
+    async with dialled(station, "m2", MANAGER) as made:
+        with pytest.raises(Precondition, match="the managers of this swarm are stock ones"):
+            await join_group(made, "0.0.0.0:4242", 10)
+
+
 async def test_our_own_managers_join_and_leave(station):
     """They get an id and the members; an unspecified address is the one that they come from."""
     async with dialled(station, "m2", MANAGER) as made:
-        admitted = await join_group(made, "0.0.0.0:4242", 10)
-        await leave_group(made, 7, 10)
+        admitted = await join_group(made, "0.0.0.0:4242", PATIENCE_SECONDS)
+        await leave_group(made, 7, PATIENCE_SECONDS)
         resolve = f"{V1}.Raft/ResolveAddress"
         found = await call(made, resolve, membership_pb2.ResolveAddressRequest(raft_id=1).SerializeToString())
         unknown = await code(call(made, resolve, membership_pb2.ResolveAddressRequest(raft_id=9).SerializeToString()))

@@ -9,6 +9,7 @@ import grpc
 import pytest
 from cluster_ground import World
 from control_double import Laboratory
+from patience import PATIENCE_SECONDS
 
 from swarmlab.api import StateError
 from swarmlab.api.proto import control_pb2
@@ -36,7 +37,7 @@ async def clusters(front: LocalTlsFront) -> list[str]:
     credentials = grpc.ssl_channel_credentials(front.root)
     options = (("grpc.ssl_target_name_override", "swarm-manager"), ("grpc.use_local_subchannel_pool", 1))
     async with grpc.aio.secure_channel(f"unix:{front.path}", credentials, options=options) as made:
-        answer = await made.unary_unary(LIST)(b"", timeout=10)
+        answer = await made.unary_unary(LIST)(b"", timeout=PATIENCE_SECONDS)
     return [cluster.spec.annotations.name for cluster in control_pb2.ListClustersResponse.FromString(answer).clusters]
 
 
@@ -51,7 +52,7 @@ async def test_what_swarmctl_looks_at(front):
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
     context.set_alpn_protocols(["h2"])
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE_SECONDS):
         _, writer = await asyncio.open_unix_connection(str(front.path), ssl=context, server_hostname="swarmctl")
         assert writer.get_extra_info("ssl_object").selected_alpn_protocol() == "h2"
         writer.close()

@@ -9,6 +9,7 @@ from pathlib import Path
 from queue import SimpleQueue
 
 import pytest
+from patience import PATIENCE_SECONDS
 
 from swarmlab.edges.disk import RaftLog
 from swarmlab.node import alone
@@ -20,7 +21,7 @@ NAMES = ("m1", "m2", "m3")
 MEMBER = """
 import asyncio, json, os, sys
 from pathlib import Path
-sys.path.insert(0, sys.argv[1])
+sys.path[:0] = sys.argv[1].split(":")
 from raft_group import Live, until
 from swarmlab.api import NodeId
 from swarmlab.node import RaftMember, Roster, founding, joining
@@ -77,9 +78,10 @@ class Processes:
         self._said: SimpleQueue[tuple[int, str, list[str]]] = SimpleQueue()
 
     def start(self, name: str, *others: str) -> None:
-        here = str(Path(__file__).parent)
+        here = Path(__file__).parent
+        paths = f"{here}:{here.parents[1]}"
         process = subprocess.Popen(
-            [sys.executable, "-c", MEMBER, here, str(self.folder), name, *others],
+            [sys.executable, "-c", MEMBER, paths, str(self.folder), name, *others],
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             text=True,
@@ -97,7 +99,7 @@ class Processes:
     def committing(self, *, after: int = 0) -> tuple[str, int]:
         """The next member that has commits acknowledged, in another process than `after`, and its process."""
         while True:
-            pid, name, keys = self._said.get(timeout=60)
+            pid, name, keys = self._said.get(timeout=PATIENCE_SECONDS)
             self.acknowledged.update(keys)
             if keys and pid != after:
                 return name, pid
@@ -119,7 +121,6 @@ class Processes:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(120)
 async def test_leaders_killed_under_load_lose_nothing_that_was_acknowledged(short_path: Path) -> None:
     """Each time another takes over; the dead one comes back from its disk; at the end all power fails at once."""
     members = Processes(short_path)

@@ -10,6 +10,7 @@ import grpc
 import pytest
 from cluster_ground import Station, stations
 from msgspec.structs import replace
+from patience import PATIENCE_SECONDS
 
 from swarmlab.agent.exec import Described, Execute, Executed, Interrupt, Kept, LogOptions, Operation, Persist
 from swarmlab.agent.exec import LogMessage as Line
@@ -130,7 +131,7 @@ class Machine:
             changed()
 
     async def until(self, fact: Callable[[], bool]) -> None:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(PATIENCE_SECONDS):
             while not fact():
                 self.changed.clear()
                 await self.changed.wait()
@@ -325,7 +326,7 @@ class Script:
             await server.stop(0)
 
     async def next(self) -> tuple[Any, int]:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE_SECONDS):
             return await self.heard.get()
 
     def greets(self, *managers: str) -> None:
@@ -528,11 +529,11 @@ class Broker(Script):
         return to_bytes(PublishLogsResponse())
 
     async def message(self) -> PublishLogsMessage:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE_SECONDS):
             return await self.published.get()
 
     async def end(self) -> int:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE_SECONDS):
             return await self.ended.get()
 
 

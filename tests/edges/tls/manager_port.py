@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import grpc
+from patience import PATIENCE_SECONDS
 
 from swarmlab.api import (
     GetRootCACertificateRequest,
@@ -123,7 +124,7 @@ class ManagerPort:
 
     async def connections(self, count: int) -> None:
         """Wait until the front has so many."""
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(PATIENCE_SECONDS):
             while len(self.front) != count:  # noqa: ASYNC110 - the front tells nobody
                 await asyncio.sleep(0)
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import grpc
 import pytest
 from manager_port import Authority, ManagerPort, manager_port
+from patience import PATIENCE_SECONDS
 
 from swarmlab.api import Forbidden, NodeRole, StateError
 from swarmlab.ca import Identity, Peer
@@ -17,9 +18,6 @@ from swarmlab.edges.tls.credentials import Credentials
 from swarmlab.edges.tls.front import FrontLimits, TlsFront
 from swarmlab.edges.tls.security import Security, channel
 from swarmlab.edges.tls.signer import authority_ports
-
-#: Seconds that a test waits for what has to happen soon.
-SOON = 20.0
 
 
 @pytest.fixture
@@ -30,7 +28,7 @@ async def port(tmp_path: Path) -> AsyncIterator[ManagerPort]:
 
 async def who(port: ManagerPort, credentials: Credentials | None, name: str = "swarm-manager") -> str:
     async with channel(port.address, port.authority.founding.root.ca_cert, credentials, name) as opened:
-        answer: bytes = await opened.unary_unary("/test/Who")(b"", timeout=SOON)
+        answer: bytes = await opened.unary_unary("/test/Who")(b"", timeout=PATIENCE_SECONDS)
     return answer.decode()
 
 
@@ -63,7 +61,7 @@ async def raw(
 
 async def ended(reader: asyncio.StreamReader) -> bytes:
     """What comes until the other side closes."""
-    async with asyncio.timeout(SOON):
+    async with asyncio.timeout(PATIENCE_SECONDS):
         try:
             return await reader.read()
         except ConnectionError:
@@ -175,11 +173,11 @@ async def test_idle_strangers_are_closed_and_members_stay(tmp_path: Path) -> Non
     async with manager_port(tmp_path, limits) as port:
         root = port.authority.founding.root.ca_cert
         async with channel(port.address, root, port.authority.issued(NodeRole.WORKER)) as member:
-            await member.unary_unary("/test/Who")(b"", timeout=SOON)
+            await member.unary_unary("/test/Who")(b"", timeout=PATIENCE_SECONDS)
             async with raw(port, client(port)) as (reader, _):
                 await ended(reader)
             await port.connections(1)
-            await member.unary_unary("/test/Who")(b"", timeout=SOON)
+            await member.unary_unary("/test/Who")(b"", timeout=PATIENCE_SECONDS)
     assert len(port.seen) == 2
 
 
@@ -211,7 +209,7 @@ async def test_a_client_that_does_not_read_holds_up_the_server_inside(tmp_path: 
 
 async def test_two_hundred_nodes_at_once(port: ManagerPort) -> None:
     nodes = [port.authority.issued(NodeRole.WORKER, f"n{number}") for number in range(200)]
-    async with asyncio.timeout(100):
+    async with asyncio.timeout(PATIENCE_SECONDS):
         names = await asyncio.gather(*(who(port, node) for node in nodes))
     assert names == [f"n{number}" for number in range(200)]
 
@@ -219,7 +217,7 @@ async def test_two_hundred_nodes_at_once(port: ManagerPort) -> None:
 async def test_large_messages_pass_both_ways(port: ManagerPort) -> None:
     data = bytes(range(256)) * 40_000
     async with channel(port.address, port.authority.founding.root.ca_cert) as opened:
-        assert await opened.unary_unary("/test/Echo")(data, timeout=SOON) == data
+        assert await opened.unary_unary("/test/Echo")(data, timeout=PATIENCE_SECONDS) == data
 
 
 async def test_a_removed_node_is_disconnected(port: ManagerPort) -> None:
@@ -227,11 +225,11 @@ async def test_a_removed_node_is_disconnected(port: ManagerPort) -> None:
     root = port.authority.founding.root.ca_cert
     async with channel(port.address, root, node) as first, channel(port.address, root, other) as second:
         for opened in (first, second):
-            await opened.unary_unary("/test/Who")(b"", timeout=SOON)
+            await opened.unary_unary("/test/Who")(b"", timeout=PATIENCE_SECONDS)
         assert port.front.disconnect("n1") == 1
         await port.connections(1)
         assert port.front.disconnect("n1") == 0
-        assert await second.unary_unary("/test/Who")(b"", timeout=SOON) == b"n2"
+        assert await second.unary_unary("/test/Who")(b"", timeout=PATIENCE_SECONDS) == b"n2"
 
 
 async def test_an_unknown_connection_is_nobody_at_all(port: ManagerPort) -> None:
@@ -244,7 +242,7 @@ async def test_an_unknown_connection_is_nobody_at_all(port: ManagerPort) -> None
 async def test_who_goes_straight_to_the_server_inside_is_denied(port: ManagerPort, tmp_path: Path) -> None:
     async with grpc.aio.insecure_channel(f"unix:{tmp_path / 'inside.sock'}") as opened:
         with pytest.raises(grpc.aio.AioRpcError) as failure:
-            await opened.unary_unary("/test/Who")(b"", timeout=SOON)
+            await opened.unary_unary("/test/Who")(b"", timeout=PATIENCE_SECONDS)
     assert failure.value.code() == grpc.StatusCode.PERMISSION_DENIED
 
 
@@ -257,7 +255,7 @@ async def test_new_credentials_are_used_by_later_connections(port: ManagerPort) 
     assert await who(port, old) == "node-worker"
     port.security.update(fresh.credentials, trusted=b"")
     async with channel(port.address, fresh.founding.root.ca_cert, new) as opened:
-        assert await opened.unary_unary("/test/Who")(b"", timeout=SOON) == b"node-worker"
+        assert await opened.unary_unary("/test/Who")(b"", timeout=PATIENCE_SECONDS) == b"node-worker"
     with pytest.raises(grpc.aio.AioRpcError):
         await who(port, old)
 
