@@ -38,6 +38,8 @@ from swarmlab.plugin.strategy import Strategy
 from swarmlab.plugin.views import ClusterView
 
 _T = TypeVar("_T")
+#: Hears of each answer that passed its check: hook, plugin, {argument: value}, answer.
+Listener = Callable[[str, str, Mapping[str, Any], object], None]
 #: (plugin, its function, the arguments that it takes)
 _Answerer = tuple[str, Callable[..., Any], tuple[str, ...]]
 
@@ -66,6 +68,8 @@ class Host:
         #: Who places and moves.
         self.strategy = strategy
         self.strict = strict
+        #: For those who look on; it changes nothing.
+        self.listen: Listener | None = None
         self._origin = origin
         self._fallback = fallback
         self._yardstick = yardstick
@@ -206,6 +210,7 @@ class Host:
             except Exception as error:
                 self._fault(error, strategy.name, "place")
                 continue
+            self._tell("place", strategy.name, {"groups": groups, "view": view}, plan)
             if (strategy.name, "score") not in self._muted or self._fallback is None:
                 self._judge(plan, groups, view, strategy)
                 return plan, strategy
@@ -224,10 +229,12 @@ class Host:
     def rebalance(self, view: ClusterView, trigger: Trigger) -> Moves:
         """The moves that the strategy wants; none where it fails."""
         try:
-            return checked_moves(self.strategy.rebalance(view, trigger), view, self.strategy.name)
+            moves = checked_moves(self.strategy.rebalance(view, trigger), view, self.strategy.name)
         except Exception as error:
             self._fault(error, self.strategy.name, "rebalance")
             return Moves()
+        self._tell("rebalance", self.strategy.name, {"view": view, "trigger": trigger}, moves)
+        return moves
 
     def observe(self, decision: Decision) -> None:
         """Tell all observers."""
@@ -268,11 +275,18 @@ class Host:
         arguments["options"] = self.options
         nodes = arguments.get("nodes")
         try:
-            answer = function(*[arguments[argument] for argument in wanted])
-            return check(answer, 0 if nodes is None else len(nodes), name, hook)
+            answer = check(
+                function(*[arguments[argument] for argument in wanted]), 0 if nodes is None else len(nodes), name, hook
+            )
         except Exception as error:
             self._fault(error, name, hook)
             return otherwise
+        self._tell(hook, name, arguments, answer)
+        return answer
+
+    def _tell(self, hook: str, plugin: str, asked_with: Mapping[str, Any], answer: object) -> None:
+        if self.listen is not None:
+            self.listen(hook, plugin, asked_with, answer)
 
     def _fault(self, error: Exception, plugin: str, hook: str) -> None:
         fault = error if isinstance(error, PluginError) else PluginError(plugin, hook, f"raised {told(error)}")

@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from swarmlab.api import Delete, PluginError, Task, TaskId, TaskState, TaskStatus, Value
 from swarmlab.plugin import Catalog, Host, Move, Strategy, Trigger
-from swarmlab.plugin.loading import installed, plugin_object, strategy_class, told
+from swarmlab.plugin.loading import hooks_of, installed, plugin_object, strategy_class, told
 from swarmlab.testing.cases import Case, service_name
 from swarmlab.testing.desk import Desk
 from swarmlab.testing.drawing import CORNERS, drawn, smallest
@@ -39,6 +39,9 @@ class Subject(NamedTuple):
         """Raises as `Host.load`."""
         chosen, origin = strategy_class(strategy, catalog)
         named = {name: (plugin, name) for plugin, name in (plugin_object(spec, catalog) for spec in plugins)}
+        for name, (plugin, _) in named.items():
+            if not hooks_of(plugin):
+                raise PluginError(name, "", "answers no hook; are its functions named as the hooks, and marked?")
         known = Catalog({**catalog.strategies, chosen.name: (chosen, origin)}, {**catalog.plugins, **named})
         return cls(chosen.name, tuple(named), parameters, known)
 

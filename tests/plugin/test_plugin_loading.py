@@ -261,3 +261,72 @@ def test_the_fall_back_must_be_there_unless_the_host_is_strict() -> None:
 def test_the_api_is_the_one_that_authors_write_against() -> None:
     assert API == (1, 0)
     assert Strategy.api == API
+
+
+def point(name: str, distribution: str, offers: Any) -> SimpleNamespace:
+    """An entry point; `offers` is a module, or what importing it raises."""
+
+    def load() -> Any:
+        if isinstance(offers, Exception):
+            raise offers
+        return offers
+
+    return SimpleNamespace(name=name, value=f"{name}_module", dist=SimpleNamespace(name=distribution), load=load)
+
+
+def offering(*classes: type[Strategy]) -> SimpleNamespace:
+    return SimpleNamespace(swarmlab_register_strategies=hookimpl(lambda: list(classes)))
+
+
+class First(Strategy):
+    name = "first"
+
+
+class Later(Strategy):
+    name = "later"
+    api = (2, 0)
+
+
+class Taken(Strategy):
+    name = "first"
+
+
+class Good(Strategy):
+    name = "good"
+
+
+POINTS = [
+    point("a", "swarmlab", offering(First)),
+    point("b", "other", offering(Good, Later)),
+    point("c", "third", offering(Taken)),
+    point("d", "fourth", ImportError("no such thing")),
+    point("e", "fifth", offering(Good)),
+]
+
+
+def test_each_module_is_loaded_for_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What breaks the contract, takes a name twice or cannot be imported is left out whole, and said."""
+    monkeypatch.setattr("importlib.metadata.entry_points", lambda group: POINTS)
+    catalog = installed()
+    assert list(catalog.strategies) == ["first", "good"]
+    assert catalog.strategies["good"] == (Good, "e_module")
+    assert list(catalog.broken) == ["b = b_module", "c = c_module", "d = d_module"]
+    assert "is written for plugin API 2.0, this is" in catalog.broken["b = b_module"]
+    assert "its strategy 'first' has the name of one of a_module" in catalog.broken["c = c_module"]
+    assert "ImportError: no such thing" in catalog.broken["d = d_module"]
+
+
+@pytest.mark.parametrize(
+    ("named", "found"),
+    [("", ["first"]), ("fifth", ["first", "good"]), ("e, d", ["first", "good"]), ("none", ["first"])],
+)
+def test_the_allow_list_names_who_is_imported(named: str, found: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """By distribution or by entry point; what swarmlab ships is always there, and others are not even imported."""
+    monkeypatch.setenv("SWARMLAB_PLUGINS", named)
+    monkeypatch.setattr("importlib.metadata.entry_points", lambda group: POINTS)
+    catalog = installed()
+    assert list(catalog.strategies) == found
+    assert ("d = d_module" in catalog.broken) == ("d" in named)
+    assert catalog.left_out["b = b_module"] == "SWARMLAB_PLUGINS does not name it"
+    with pytest.raises(UnknownPlugin, match="b = b_module was left out: SWARMLAB_PLUGINS does not name it"):
+        Host.load("goood", catalog=catalog)
