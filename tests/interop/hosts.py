@@ -195,6 +195,12 @@ def _read(path: Path) -> str:
         return ""
 
 
+def _is_alive(pid: str) -> bool:
+    """Whether the process runs; a zombie does not."""
+    state = _read(Path(f"/proc/{pid}/stat")).rpartition(")")[2].split()
+    return bool(state) and state[0] not in "ZX"
+
+
 def _inside(namespace: str) -> list[int]:
     """The processes in that network."""
     return [int(word) for word in run(tool("ip"), "netns", "pids", namespace, check=False).split()]
@@ -236,7 +242,7 @@ def clear_dead() -> None:
 
     def is_dead(name: str) -> bool:
         match = re.match(r"swl(\d+)x\d+(sw$|h\d+$|-)", name)
-        return match is not None and not Path(f"/proc/{match[1]}").exists()
+        return match is not None and not _is_alive(match[1])
 
     for name in sorted(path.name for path in Path("/run/netns").glob("swl*") if is_dead(path.name)):
         _kill_all(lambda name=name: _inside(name))  # type: ignore[misc]

@@ -43,6 +43,9 @@ def main(words: list[str]) -> int:
         except (AssertionError, RuntimeError, TimeoutError) as error:
             print(f"\nFAILED: {error}", *getattr(error, "__notes__", ()), sep="\n", file=sys.stderr)
             return 1
+        except KeyboardInterrupt:
+            print("\nstopped, and everything taken away", file=sys.stderr)
+            return 130
     print(f"\nboth directions work ({time.monotonic() - start:.0f} s)")
     return 0
 
