@@ -2,20 +2,26 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+# What runs it is installed first, so that `make demo` does not wait for tools that it has no use for.
+RUNS := $(VENV)/.runs
 STAMP := $(VENV)/.installed
 
 .PHONY: demo test check bench install clean
 
 install: $(STAMP)
 
-$(STAMP): pyproject.toml
+$(RUNS): pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and f"swarmlab needs Python 3.11 or newer, this is {sys.version.split()[0]}: make PYTHON=python3.11")'
 	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --editable .
+	@touch $(RUNS)
+
+$(STAMP): $(RUNS)
 	$(BIN)/python -m pip install --quiet --editable '.[dev]'
 	@touch $(STAMP)
 
 # A node dies, its tasks move, the node comes back: what each strategy makes of it.
-demo: $(STAMP)
+demo: $(RUNS)
 	$(BIN)/swarmlab demo rejoin
 
 # All tests with line coverage; with root and no Docker Engine one is installed and started for the Docker tests.
@@ -28,7 +34,7 @@ check: $(STAMP)
 	$(BIN)/mypy
 	$(BIN)/python -m pytest -q tests/test_tidy.py
 
-bench: $(STAMP)
+bench: $(RUNS)
 	$(BIN)/swarmlab bench scheduler --nodes 1000 --tasks 10000 --one-off -o json
 	$(BIN)/swarmlab bench scheduler --nodes 10000 --tasks 100000 --services 1000 -o json
 

@@ -1,6 +1,20 @@
 """Options of the whole suite. This folder is on the path of the tests, so they share what lies in it."""
 
+import os
+
 import pytest
+from hypothesis import HealthCheck, settings
+
+# A slow machine is no defect of what is tested. CI tries the same examples each time, so that no change fails there for
+# what another one did; elsewhere every run tries others, which is how new ones are found.
+settings.register_profile(
+    "swarmlab",
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow],
+    derandomize="CI" in os.environ,
+    print_blob=True,
+)
+settings.load_profile("swarmlab")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

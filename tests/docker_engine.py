@@ -2,6 +2,8 @@
 
 import asyncio
 import io
+import os
+import secrets
 import shutil
 import subprocess
 import tarfile
@@ -15,8 +17,8 @@ from swarmlab.edges.docker import Engine, engine_answers, engine_url, remove_con
 
 #: Made from the machine's static busybox: no registry is needed.
 TEST_IMAGE = "swarmlab-test/busybox:latest"
-#: The label by which tests find what they left.
-TEST_CLUSTER = "swarmlab-test"
+#: The label by which tests find what they left; another run beside this one may use the same engine.
+TEST_CLUSTER = f"swarmlab-test-{os.getpid()}-{secrets.token_hex(3)}"
 
 
 def image_tar(busybox: Path) -> bytes:

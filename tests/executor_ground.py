@@ -2,6 +2,7 @@
 
 import asyncio
 import itertools
+import os
 import random
 import shlex
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
@@ -10,6 +11,7 @@ from typing import Any
 
 import msgspec
 from docker_engine import TEST_CLUSTER, TEST_IMAGE
+from patience import PATIENCE_SECONDS
 
 from swarmlab.agent.exec import Execute, Executed, Executor, Interrupt, LogMessage, LogOptions, Operation
 from swarmlab.api import (
@@ -42,8 +44,6 @@ from swarmlab.edges.execution import Execution
 from swarmlab.edges.nodefacts import NodeFacts
 from swarmlab.edges.process import ProcessExecutor
 
-#: For what comes in milliseconds unless it is broken.
-PATIENCE_SECONDS = 30
 _NUMBERS = itertools.count(1)
 
 #: Lives until its stop signal, and then ends at once with 0.
@@ -59,7 +59,8 @@ class Ground:
     real = True
 
     def __init__(self) -> None:
-        self.node = NodeId(f"node{next(_NUMBERS)}")
+        #: Of this run alone: tests use it in the names of files below /tmp.
+        self.node = NodeId(f"node{next(_NUMBERS)}x{os.getpid()}")
         #: All answers so far, in order.
         self.answers: list[Executed] = []
         self._waiting: dict[TaskId, asyncio.Future[Executed]] = {}

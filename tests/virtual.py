@@ -34,9 +34,14 @@ class Time:
     def advance(self, span: Duration | int) -> None:
         end = after(self.now, span)
         while self._planned and self._planned[0][0] <= end:
-            self.now, _, action = heapq.heappop(self._planned)
+            due, _, action = heapq.heappop(self._planned)
+            self.now = max(self.now, due)
             action()
         self.now = end
+
+    def stand_still(self, span: Duration | int) -> None:
+        """Time goes by and nothing happens, as to a process that was stopped; what was due then happens late."""
+        self.now = after(self.now, span)
 
 
 class Timers:

@@ -20,8 +20,8 @@ LEFT_OUT = re.compile(
     r"(^|/)(__pycache__|test|tests|idlelib|tkinter|turtledemo|ensurepip|lib2to3|site-packages|dist-packages|pydoc_data"
     r"|config-[^/]*|[^/]*\.a|_tkinter[^/]*\.so)(/|$)"
 )
-#: Libraries that the C library loads by name.
-NAME_SERVICES = ("libnss_files.so.2", "libnss_dns.so.2", "libresolv.so.2")
+#: Libraries that the C library loads by name: to look names up, and to end a thread.
+BY_NAME = ("libnss_files.so.2", "libnss_dns.so.2", "libresolv.so.2", "libgcc_s.so.1")
 
 
 def libraries(programs: list[Path]) -> list[Path]:
@@ -34,7 +34,7 @@ def libraries(programs: list[Path]) -> list[Path]:
         listed = subprocess.run([ldd, str(program)], capture_output=True, text=True, check=False).stdout  # noqa: S603
         found.update(Path(path) for path in re.findall(r"(/\S+) \(0x", listed))
     for directory in {path.parent for path in found}:
-        found.update(directory / name for name in NAME_SERVICES if (directory / name).exists())
+        found.update(directory / name for name in BY_NAME if (directory / name).exists())
     return sorted(found)
 
 

@@ -3,7 +3,7 @@
 import argparse
 
 from swarmlab.api import Explanation, NodeVerdict
-from swarmlab.cli.cluster import connected, find_tasks
+from swarmlab.cli.cluster import connected, find_tasks, slot_name
 from swarmlab.cli.lab_arguments import NODES
 from swarmlab.cli.output import on_terminal, show_documents, show_ids
 
@@ -11,23 +11,25 @@ from swarmlab.cli.output import on_terminal, show_documents, show_ids
 async def explain(options: argparse.Namespace) -> None:
     """Print the reasons for each task."""
     async with connected(options) as client:
-        ids = [task.id for word in options.tasks for task in await find_tasks(client, word)]
-        found = [await client.explain(task_id) for task_id in dict.fromkeys(ids)]
+        tasks = {task.id: task for word in options.tasks for task in await find_tasks(client, word)}
+        found = [await client.explain(task_id) for task_id in tasks]
     if options.output == "name":
         show_ids(explanation.task_id for explanation in found)
     elif options.output in ("table", "wide"):
         limit = NODES if options.nodes is None else options.nodes
-        print("\n\n".join(explanation_text(one, colour=on_terminal(), nodes=limit) for one in found))
+        colour = on_terminal()
+        texts = (explanation_text(one, slot_name(tasks[one.task_id]), colour=colour, nodes=limit) for one in found)
+        print("\n\n".join(texts))
     else:
         show_documents(found, options.output)
 
 
-def explanation_text(explanation: Explanation, *, colour: bool, nodes: int = NODES) -> str:
-    """The explanation for people: a headline, reasons by number of nodes, fixes, nodes with scores, the story."""
+def explanation_text(explanation: Explanation, name: str, *, colour: bool, nodes: int = NODES) -> str:
+    """The explanation for people: a headline with `name`, reasons by number of nodes, fixes, nodes, the story."""
     mark = {"pending": "33", "placed": "32", "ended": "2"}.get(explanation.verdict, "0")
     verdict = f"\033[{mark}m{explanation.verdict}\033[0m" if colour else explanation.verdict
     state = f"{explanation.state.name.lower()}, wanted {explanation.desired_state.name.lower()}"
-    lines = [f"{explanation.service_name} {explanation.task_id}: {verdict} ({state})", f"  {explanation.summary}"]
+    lines = [f"{name} {explanation.task_id}: {verdict} ({state})", f"  {explanation.summary}"]
     if explanation.shortages:
         width = max(len(str(shortage.nodes)) for shortage in explanation.shortages)
         lines.append("  refused by:")

@@ -39,11 +39,12 @@ LOST = "w4"
 _HEARTBEAT = Duration(300 * MILLISECOND)
 _RESTART_DELAY = Duration(100 * MILLISECOND)
 _SETTLE = Duration(500 * MILLISECOND)
-#: At rest: nothing under way, and so many seconds without a commit. Longer than any timer above.
-_QUIET_SECONDS = 1.5
 #: One step of the story takes no longer, even where images are slow to start.
 _STEP_SECONDS = 60.0
 _LOOK_SECONDS = 0.05
+#: At rest: nothing under way, and so many looks in a row without a commit, which is longer than any timer above. They
+#: are counted, since in a process that gets no time the timers stand still as well.
+_QUIET_LOOKS = 30
 
 #: {service: {node: running tasks}}
 Counts = dict[str, dict[str, int]]
@@ -282,10 +283,11 @@ async def quiet(cluster: "EmbeddedCluster") -> None:
         CommandError: It never came to rest.
     """
     deadline = time.monotonic() + _STEP_SECONDS
-    version, since = cluster.view.version, time.monotonic()
-    while time.monotonic() - since < _QUIET_SECONDS:
+    version, looks = cluster.view.version, 0
+    while looks < _QUIET_LOOKS:
         if time.monotonic() > deadline:
             raise CommandError(f"the cluster did not come to rest in {_STEP_SECONDS:.0f} s")
         await asyncio.sleep(_LOOK_SECONDS)
+        looks += 1
         if cluster.view.version != version or under_way(cluster.view):
-            version, since = cluster.view.version, time.monotonic()
+            version, looks = cluster.view.version, 0

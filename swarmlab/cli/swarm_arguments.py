@@ -61,7 +61,7 @@ def leave_arguments(parser: Parser) -> None:
 
 def unlock_arguments(parser: Parser) -> None:
     """`swarm unlock`."""
-    parser.description = "Give a locked manager its unlock key, from the terminal or from standard input."
+    parser.description = "Unlock this manager with its key, from the terminal or from standard input."
     _add_target(parser)
 
 
@@ -97,7 +97,7 @@ def unlock_key_arguments(parser: Parser) -> None:
 
 def ca_arguments(parser: Parser) -> None:
     """`swarm ca`."""
-    parser.description = "Print the root certificate of the swarm, or with --rotate replace it on every node."
+    parser.description = "Show or rotate the root certificate of the swarm; --rotate replaces it on every node."
     add_connection(parser)
     parser.switch("--rotate", what="replace the root")
     parser.value("--ca-cert", metavar="FILE", what="the new root, PEM; default: one is made")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
-from swarmlab.api import Cluster, KeyRotation, Node, NodeRole, Precondition, WatchEntry, name_of
+from swarmlab.api import Cluster, KeyRotation, Node, NodeRole, Precondition, WatchActionKind, WatchEntry, name_of
 from swarmlab.cli.cluster import connected
 from swarmlab.cli.exits import CommandError, Invalid, UsageError
 from swarmlab.cli.output import show_ids, show_value
@@ -159,7 +159,8 @@ async def _changed_over(client: "Client", *, quiet: bool) -> None:
     """Wait until no rotation runs any more, and tell how many nodes trust the new root."""
     said = ""
     # The first message says that the feed has begun: what is committed later is heard.
-    async for _ in client.watch((WatchEntry(kind="cluster"), WatchEntry(kind="node"))):
+    changes = WatchActionKind(WatchActionKind.WATCH_ACTION_UPDATE | WatchActionKind.WATCH_ACTION_REMOVE)
+    async for _ in client.watch(tuple(WatchEntry(kind=kind, action=changes) for kind in ("cluster", "node"))):
         cluster = await the_cluster(client)
         if cluster.root_ca.root_rotation is None:
             return

@@ -34,7 +34,7 @@ from swarmlab.edges.grpc.attempts import Attempts
 from swarmlab.edges.grpc.cluster_server import ClusterServer, Services
 from swarmlab.edges.grpc.forwarding import Forwarder
 from swarmlab.edges.grpc.gate import Gate, calling_node, local_peer
-from swarmlab.edges.grpc.handlers import Streams, service_handler
+from swarmlab.edges.grpc.handlers import Streams, abort, service_handler
 from swarmlab.edges.grpc.raft_transport import RaftTransport
 from swarmlab.edges.grpc.switchboard import Switchboard
 from swarmlab.edges.tls.front import TlsFront
@@ -194,6 +194,7 @@ class ManagerPart:
         inside = self._inside(stack)
         front = self._front = TlsFront(place.listen.host, place.listen.port, inside, place.security.server_context)
         forwarder = self._forwarder = Forwarder(lead, place.security.channel, lambda: place.advertise.text)
+        raft = _Ended(transport.handler())
         plane = self._plane = Plane(manager, replica)
         services = Services(
             board=board,
@@ -203,7 +204,7 @@ class ManagerPart:
             group=group,
             parts={"": lambda: True, "Raft": self._takes_part},
             attempts=Attempts(time.monotonic),
-            more=(_Ended(transport.handler(), streams),),
+            more=(raft,),
         )
         await stack.enter_async_context(front)
         server = ClusterServer(inside, services, Gate(front.peer, belonging, forwarder))
@@ -211,6 +212,7 @@ class ManagerPart:
         stack.callback(front.stop_listening)
         await stack.enter_async_context(forwarder)
         stack.callback(streams.stop)
+        stack.callback(raft.stop)
         place.local.open(_local_handlers(services, Gate(local_peer, belonging, forwarder), streams))
         stack.callback(place.local.close)
         self._begin_to_act(stack, board)
@@ -378,9 +380,16 @@ def opened_log(state: StateDirectory, unlock_key: bytes | None) -> Iterator[Reco
 class _Ended(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpc has no types
     """The handler of the other managers' streams, which end when this manager stops, instead of holding it up."""
 
-    def __init__(self, inner: grpc.GenericRpcHandler, streams: Streams) -> None:
+    def __init__(self, inner: grpc.GenericRpcHandler) -> None:
         self._inner = inner
-        self._streams = streams
+        self._open: set[asyncio.Task[Any]] = set()
+        self._stopping = False
+
+    def stop(self) -> None:
+        """End those that are open, and begin no more."""
+        self._stopping = True
+        for task in self._open:
+            task.cancel()
 
     def service(self, details: grpc.HandlerCallDetails) -> grpc.RpcMethodHandler | None:
         found = self._inner.service(details)
@@ -390,11 +399,21 @@ class _Ended(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpc has no types
         carry = getattr(found, kind)
 
         async def carried(requests: Any, context: Any) -> Any:
-            task = self._streams.begin()
+            task = asyncio.current_task()
+            assert task is not None, "handlers run in tasks"
+            self._open.add(task)
             try:
-                return await carry(requests, context)
+                if not self._stopping:
+                    return await carry(requests, context)
+            except asyncio.CancelledError:
+                if not self._stopping:
+                    raise
+                task.uncancel()
             finally:
-                self._streams.end(task)
+                self._open.discard(task)
+            # A cancelled call would stay open for the other side, and hold up the server.
+            await abort(context, NotLeader())
+            return None
 
         return getattr(grpc, f"{kind}_rpc_method_handler")(carried)
 

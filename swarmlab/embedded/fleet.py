@@ -160,6 +160,11 @@ class Fleet:
         """Commit what `request` asks for, and its answer once it is final. Raises what the request and the store do."""
         return await self._leading().plane.mutate(request)
 
+    @property
+    def leads(self) -> bool:
+        """Some manager leads."""
+        return any(node.manager is not None and node.manager.replica.leads for node in self._nodes.values())
+
     def _leading(self) -> ManagerPart:
         for node in self._nodes.values():
             if node.manager is not None and node.manager.replica.leads:

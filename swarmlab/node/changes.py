@@ -1,14 +1,24 @@
-"""Changes of the membership that wait for their turn: consensus takes one at a time."""
+"""The leader's side of membership: who comes, who goes, who gets a vote, one change at a time."""
 
+import random
 from collections import deque
-from collections.abc import Callable
-from typing import NamedTuple
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any, NamedTuple
 
 from swarmlab.api import NodeId, ProposalDropped, ProposalUnknown, SwarmlabError
-from swarmlab.raft import ConfigChange, Raft
+from swarmlab.node.group import Group
+from swarmlab.node.members import RaftMember, encode_member
+from swarmlab.node.status import Joined
+from swarmlab.raft import ChangeKind, ConfigChange, Raft, RaftId
 
 #: Told once, with None when the change is committed, otherwise why it was not or may not have been.
 Ended = Callable[[Exception | None], None]
+#: Told once: the new member, or why there is none.
+Admitted = Callable[[Joined | None, Exception | None], None]
+
+#: How far a learner may be behind the leader and become a voter.
+CAUGHT_UP_ENTRIES = 100
 
 
 class _Wish(NamedTuple):
@@ -21,38 +31,74 @@ class _Wish(NamedTuple):
 
 
 class ChangeDesk:
-    """The leader's queue of changes. One is under way; it is asked for again while consensus is busy with another."""
+    """The queue of changes. One is under way; it is asked for again while consensus is busy with another.
 
-    def __init__(self) -> None:
+    Args:
+        raft: Takes the changes.
+        group: The members, as the applied part of the log has them.
+        rng: New raft ids.
+        record: Takes (event, fields).
+    """
+
+    def __init__(
+        self, raft: Raft, group: Group, rng: random.Random, record: Callable[[str, Mapping[str, Any]], None]
+    ) -> None:
+        self._raft = raft
+        self._group = group
+        self._rng = rng
+        self._record = record
         self._waiting: deque[_Wish] = deque()
         self._under_way: _Wish | None = None
 
-    def is_wished(self, change: ConfigChange) -> bool:
-        """Whether that very change is under way or waits."""
-        return any(wish.change == change for wish in self._wishes())
+    def join(self, node_id: NodeId, addr: str, done: Admitted) -> None:
+        """Admit the node as a learner, or note its new address; a member of that address is told at once."""
+        if any(wish.node_id == node_id for wish in self._wishes()):
+            done(None, ProposalDropped(f"node {node_id} is being admitted already"))
+            return
+        known = self._group.roster.of_node(node_id)
+        if known is not None and known.addr == addr:
+            done(Joined(known, self._group.roster), None)
+            return
+        if known is not None:
+            member, kind = RaftMember(known.raft_id, node_id, addr), ChangeKind.UPDATE
+        else:
+            member, kind = RaftMember(self._group.fresh_id(self._rng), node_id, addr), ChangeKind.ADD_LEARNER
 
-    def is_wished_of(self, node_id: NodeId) -> bool:
-        """Whether that node is being admitted, or is moving."""
-        return any(wish.node_id == node_id for wish in self._wishes())
+        def ended(error: Exception | None) -> None:
+            done(None if error else Joined(member, self._group.roster), error)
 
-    def ask(self, change: ConfigChange, ended: Ended, node_id: NodeId = NodeId("")) -> None:  # noqa: B008  # a plain text
-        """Put it in the queue."""
-        self._waiting.append(_Wish(change, ended, node_id))
+        self._waiting.append(_Wish(ConfigChange(kind, member.raft_id, encode_member(member)), ended, node_id))
 
-    def proceed(self, raft: Raft) -> bool:
+    def remove(self, raft_id: RaftId, ended: Ended) -> None:
+        """Remove the member for good."""
+        self._waiting.append(_Wish(ConfigChange(ChangeKind.REMOVE, raft_id), ended))
+
+    def promote_learners(self, tick: int) -> None:
+        """Give those a vote that have caught up and answer."""
+        progress = self._raft.progress()
+        for raft_id in self._raft.members.learners:
+            change = ConfigChange(ChangeKind.ADD_VOTER, raft_id)
+            found = progress.get(raft_id)
+            if found is None or not self._group.is_reachable(raft_id, tick):
+                continue
+            wished = any(wish.change == change for wish in self._wishes())
+            if not wished and found.match + CAUGHT_UP_ENTRIES >= self._raft.commit:
+                self._waiting.append(_Wish(change, partial(self._promoted, raft_id)))
+
+    def proceed(self) -> bool:
         """Propose the next one, if none is under way; whether there may be more to do."""
         if self._under_way is not None or not self._waiting:
             return False
         wish = self._waiting.popleft()
         try:
-            index = raft.propose_change(wish.change)
+            place = self._raft.propose_change(wish.change)
         except ProposalDropped:
             self._waiting.appendleft(wish)
             return False
         except SwarmlabError as error:
             wish.ended(error)
             return bool(self._waiting)
-        self._under_way = wish._replace(place=index)
+        self._under_way = wish._replace(place=place)
         return True
 
     def settle(self, index: int) -> None:
@@ -70,6 +116,12 @@ class ChangeDesk:
             wish.ended(ProposalUnknown(f"the membership may have changed: {error}"))
         for each in waiting:
             each.ended(error)
+
+    def _promoted(self, raft_id: RaftId, error: Exception | None) -> None:
+        if error is None:
+            self._record("promoted", {"raft_id": raft_id})
+        else:
+            self._record("not-promoted", {"raft_id": raft_id, "error": str(error)})
 
     def _wishes(self) -> list[_Wish]:
         return [*self._waiting, *([self._under_way] if self._under_way else [])]

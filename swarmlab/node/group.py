@@ -16,11 +16,14 @@ class Group:
         own: The member that this is the view of.
         image: What its log begins with.
         silence_ticks: After how long without a word a member counts as unreachable.
+        fresh_ticks: How lately the others must have been heard of when one of them is to be spared. Shorter: a group
+            that lets one go and counts on another that has just died is stuck until that one is back.
     """
 
-    def __init__(self, own: RaftMember, image: Image, silence_ticks: int) -> None:
+    def __init__(self, own: RaftMember, image: Image, silence_ticks: int, fresh_ticks: int) -> None:
         self._own = own
         self._silence_ticks = silence_ticks
+        self._fresh_ticks = fresh_ticks
         self.roster: Roster = image.roster
         self._heard: dict[RaftId, int] = {}
 
@@ -40,10 +43,7 @@ class Group:
 
     def is_reachable(self, raft_id: RaftId, tick: int) -> bool:
         """Whether the member was heard of lately; this one always is."""
-        if raft_id == self._own.raft_id:
-            return True
-        heard = self._heard.get(raft_id)
-        return heard is not None and tick - heard < self._silence_ticks
+        return self._was_heard(raft_id, tick, self._silence_ticks)
 
     def statuses(self, leader: RaftId, tick: int) -> Mapping[NodeId, ManagerStatus]:
         """{node: its place in the group}. Followers do not talk to each other, so only a leader knows who is away."""
@@ -70,7 +70,7 @@ class Group:
         others = [member for member in voters if member != raft_id]
         if not others:
             raise Precondition(f"member {raft_id} is the last manager of the swarm")
-        reachable = sum(1 for member in others if self.is_reachable(member, tick))
+        reachable = sum(1 for member in others if self._was_heard(member, tick, self._fresh_ticks))
         quorum = len(others) // 2 + 1
         if reachable < quorum:
             raise Precondition(
@@ -84,3 +84,9 @@ class Group:
         while (raft_id := RaftId(rng.getrandbits(63))) in taken or raft_id == NOBODY:
             pass
         return raft_id
+
+    def _was_heard(self, raft_id: RaftId, tick: int, span: int) -> bool:
+        if raft_id == self._own.raft_id:
+            return True
+        heard = self._heard.get(raft_id)
+        return heard is not None and tick - heard < span

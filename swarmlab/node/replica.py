@@ -1,7 +1,6 @@
 """A manager's part in consensus: the log that makes its store the same as everybody's."""
 
 import random
-from collections import deque
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from functools import partial
@@ -17,17 +16,17 @@ from swarmlab.api import (
     SwarmlabError,
     defaults,
 )
-from swarmlab.node.changes import ChangeDesk
+from swarmlab.node.changes import Admitted, ChangeDesk
 from swarmlab.node.consensus import RaftDisk, RaftWire, Write
 from swarmlab.node.group import Group
 from swarmlab.node.image import Image, Recovered
-from swarmlab.node.members import RaftMember, Roster, encode_member
+from swarmlab.node.members import RaftMember, Roster
 from swarmlab.node.reads import Answer, Reads
-from swarmlab.node.status import Joined, ReplicaConfig, Status
+from swarmlab.node.status import ReplicaConfig, Status
+from swarmlab.node.tenure import Tenure
 from swarmlab.raft import (
     NOBODY,
     ChangeKind,
-    ConfigChange,
     EntryKind,
     LogEntry,
     Message,
@@ -47,20 +46,10 @@ from swarmlab.store import Entry, Snapshot, Store
 MAX_ENTRY_BYTES = 3 << 19
 #: What a member that was removed is told.
 REMOVED = "this member was removed from the raft group"
-#: How far a learner may be behind the leader and become a voter.
-CAUGHT_UP_ENTRIES = 100
+#: Heartbeats within which the others must have answered when a member is let go.
+FRESH_HEARTBEATS = 3
 
 Record = Callable[[str, Mapping[str, Any]], None]
-
-
-class _Waiting(NamedTuple):
-    """A proposal on its way."""
-
-    #: Of its entry in the log.
-    place: int
-    done: Callable[[Exception | None], None]
-    #: When it came.
-    tick: int
 
 
 class _Writing(NamedTuple):
@@ -109,12 +98,13 @@ class Replica:
         self.max_entry_bytes: int | None = MAX_ENTRY_BYTES
         self.member = recovered.member
         self._config = config
-        self._rng = rng
         self._disk = disk
         self._wire = wire
         self._record = record
         self._image = recovered.image
-        self._group = Group(self.member, recovered.image, config.election_ticks)
+        self._group = Group(
+            self.member, recovered.image, config.election_ticks, FRESH_HEARTBEATS * config.heartbeat_ticks
+        )
         self._applied = recovered.image.meta.index
         self._applied_term = recovered.image.meta.term
         self._raft = Raft(
@@ -142,14 +132,9 @@ class Replica:
         #: They came with SNAPSHOT messages; consensus asks for one of them, or does not.
         self._arrived: dict[SnapshotMeta, Image] = {}
 
-        #: The term in which it leads, and takes proposals; 0 otherwise.
-        self._leads_in = 0
-        #: A term in which it gave up is led again only once everything proposed before is decided.
-        self._gave_up: tuple[int, int] = (0, 0)
-        self._last_proposed = 0
-        self._waiting: deque[_Waiting] = deque()
+        self._tenure = Tenure()
         self._reads = Reads(self.member.raft_id, 2 * config.election_ticks)
-        self._changes = ChangeDesk()
+        self._changes = ChangeDesk(self._raft, self._group, rng, record)
         self._failure: Exception | None = None
         self._removed = False
         self._closed = False
@@ -164,7 +149,7 @@ class Replica:
     @property
     def leads(self) -> bool:
         """Whether it takes proposals."""
-        return self._leads_in > 0
+        return self._tenure.term > 0
 
     @property
     def roster(self) -> Roster:
@@ -179,6 +164,11 @@ class Replica:
     def members(self) -> tuple[RaftMember, ...]:
         """All members, sorted by raft id."""
         return self._group.roster.members
+
+    @property
+    def voters(self) -> tuple[RaftId, ...]:
+        """The members that have a vote, by the newest change that this one knows, committed or not."""
+        return self._raft.members.voters
 
     def managers(self) -> Mapping[NodeId, ManagerStatus]:
         """{node: its place in the group}, as this member sees it; only a leader knows who answers."""
@@ -234,8 +224,8 @@ class Replica:
         self._reads.expire(self._ticks)
         for context in self._reads.asked_again(self._ticks):
             self._ask(context)
-        if self._leads_in:
-            self._promote_learners()
+        if self._tenure.term:
+            self._changes.promote_learners(self._ticks)
         self._pump()
 
     def receive(self, message: Message) -> None:
@@ -289,19 +279,18 @@ class Replica:
         if self._failure is not None:
             done(ProposalDropped(f"the disk failed before: {self._failure}; nothing is written any more"))
             return
-        if not self._leads_in:
+        if not self._tenure.term:
             done(self._not_leader())
             return
         try:
-            index = self._raft.propose(entry.data())
+            place = self._raft.propose(entry.data())
         except NotLeader:
             done(self._not_leader())
             return
         except ProposalDropped as error:
             done(error)
             return
-        self._last_proposed = index
-        self._waiting.append(_Waiting(index, done, self._ticks))
+        self._tenure.wait(place, done, self._ticks)
         self._pump()
 
     def read(self, done: Answer) -> None:
@@ -315,31 +304,16 @@ class Replica:
         self._ask(self._reads.ask(done, self._ticks))
         self._pump()
 
-    def join(self, node_id: NodeId, addr: str, done: Callable[[Joined | None, Exception | None], None]) -> None:
+    def join(self, node_id: NodeId, addr: str, done: Admitted) -> None:
         """Admit that node as a learner, who becomes a voter once it has caught up.
 
         A node that is a member already is told so again; with another address, the address changes. Ends with NotLeader
         on a follower.
         """
-        if not self._leads_in:
+        if not self._tenure.term:
             done(None, self._not_leader())
             return
-        if self._changes.is_wished_of(node_id):
-            done(None, ProposalDropped(f"node {node_id} is being admitted already"))
-            return
-        known = self._group.roster.of_node(node_id)
-        if known is not None and known.addr == addr:
-            done(Joined(known, self._group.roster), None)
-            return
-        if known is not None:
-            member, kind = RaftMember(known.raft_id, node_id, addr), ChangeKind.UPDATE
-        else:
-            member, kind = RaftMember(self._group.fresh_id(self._rng), node_id, addr), ChangeKind.ADD_LEARNER
-
-        def ended(error: Exception | None) -> None:
-            done(None if error else Joined(member, self._group.roster), error)
-
-        self._changes.ask(ConfigChange(kind, member.raft_id, encode_member(member)), ended, node_id)
+        self._changes.join(node_id, addr, done)
         self._pump()
 
     def leave(self, raft_id: RaftId, done: Callable[[Exception | None], None]) -> None:
@@ -351,7 +325,7 @@ class Replica:
             NotFound: It is no member.
             Precondition: It is the last one, or the others would have no quorum.
         """
-        if not self._leads_in:
+        if not self._tenure.term:
             done(self._not_leader())
             return
         try:
@@ -363,7 +337,7 @@ class Replica:
             self.transfer()
             done(NotLeader())
         else:
-            self._changes.ask(ConfigChange(ChangeKind.REMOVE, raft_id), done)
+            self._changes.remove(raft_id, done)
             self._pump()
 
     def transfer(self) -> None:
@@ -401,7 +375,7 @@ class Replica:
                     self._finish()
                 elif (ready := self._raft.ready()) is not None:
                     self._begin(ready)
-                elif not (self._leads_in and self._changes.proceed(self._raft)):
+                elif not (self._tenure.term and self._changes.proceed()):
                     break
             self._tell()
         finally:
@@ -482,14 +456,14 @@ class Replica:
                 self._apply_change(entry)
             elif entry.data:
                 self._commit(entry)
-            if not self._leads_in:
+            if not self._tenure.term:
                 self._lead_perhaps()
 
     def _commit(self, entry: LogEntry) -> None:
         assert self._store is not None
-        if self._waiting and self._waiting[0].place == entry.index:
-            # It leads in the term in which it proposed this, so no other entry can stand in that place.
-            self._waiting.popleft().done(None)
+        ended = self._tenure.decided(entry.index)
+        if ended is not None:
+            ended(None)
         else:
             self._store.follow(entry.data)
 
@@ -552,9 +526,9 @@ class Replica:
     def _watch_leadership(self) -> None:
         """Notice that the leadership is lost; that it was won shows in what is applied."""
         leads = self._raft.role is Role.LEADER
-        if self._leads_in and not (leads and self._raft.term == self._leads_in):
+        if self._tenure.term and not (leads and self._raft.term == self._tenure.term):
             self._resign(ProposalUnknown("the leadership was lost meanwhile"))
-        if not self._leads_in and leads:
+        if not self._tenure.term and leads:
             self._lead_perhaps()
 
     def _lead_perhaps(self) -> None:
@@ -562,36 +536,32 @@ class Replica:
         term = self._raft.term
         if self._raft.role is not Role.LEADER or self._applied_term != term:
             return
-        gave_up_in, undecided = self._gave_up
-        if gave_up_in == term and (self._applied < undecided or self._is_wedged):
+        if self._is_wedged or not self._tenure.may_begin(term, self._applied):
             return
-        self._leads_in = term
+        self._tenure.begin(term)
         self._record("leading", {"term": term, "index": self._applied})
         self._on_lead()
 
     def _resign(self, error: Exception) -> None:
         """Lead no more, and end what was on its way."""
-        if self._leads_in:
-            self._record("resigned", {"term": self._leads_in, "why": str(error)})
-            self._leads_in = 0
+        term, self._tenure.term = self._tenure.term, 0
+        if term:
+            self._record("resigned", {"term": term, "why": str(error)})
             self._on_resign()
-        waiting, self._waiting = self._waiting, deque()
-        for proposal in waiting:
-            proposal.done(error)
+        self._tenure.end(error)
         self._changes.give_up(self._not_leader())
 
     @property
     def _is_wedged(self) -> bool:
         """Whether the disk or the others have not answered for too long."""
         since = self._writing.tick if self._writing is not None and not self._written else self._ticks
-        if self._waiting:
-            since = min(since, self._waiting[0].tick)
+        since = min(since, self._tenure.oldest(self._ticks))
         return self._ticks - since >= self._config.wedge_ticks
 
     def _notice_wedge(self) -> None:
-        if self._leads_in and self._is_wedged:
-            self._record("wedged", {"term": self._leads_in, "ticks": self._config.wedge_ticks})
-            self._gave_up = self._leads_in, self._last_proposed
+        if self._tenure.term and self._is_wedged:
+            self._record("wedged", {"term": self._tenure.term, "ticks": self._config.wedge_ticks})
+            self._tenure.give_up()
             self._resign(ProposalUnknown(f"nothing was committed for {self._config.wedge_ticks} ticks"))
             self.transfer()
 
@@ -615,18 +585,3 @@ class Replica:
             self._told = seen
             for hear in tuple(self._followers):
                 hear(status)
-
-    def _promote_learners(self) -> None:
-        """Give learners that have caught up their vote."""
-        progress = self._raft.progress()
-        for raft_id in self._raft.members.learners:
-            change = ConfigChange(ChangeKind.ADD_VOTER, raft_id)
-            found = progress.get(raft_id)
-            if found is None or self._changes.is_wished(change) or not self._group.is_reachable(raft_id, self._ticks):
-                continue
-            if found.match + CAUGHT_UP_ENTRIES >= self._raft.commit:
-                self._changes.ask(change, partial(self._promoted, raft_id))
-
-    def _promoted(self, raft_id: RaftId, error: Exception | None) -> None:
-        fields = {"raft_id": raft_id} | ({"error": str(error)} if error is not None else {})
-        self._record("not-promoted" if error is not None else "promoted", fields)

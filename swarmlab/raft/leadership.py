@@ -15,6 +15,7 @@ from swarmlab.raft.messages import (
     ReadReady,
     SnapshotMeta,
 )
+from swarmlab.raft.outbox import Outbox
 from swarmlab.raft.progress import Progress, Replication, ReplicationState
 from swarmlab.raft.quorum import needed, reached
 from swarmlab.raft.reads import Reads
@@ -24,7 +25,7 @@ class Leadership:
     """One leader in one term; it ends with the term.
 
     Everything that it says may be said before its own disk is done (thesis, section 10.2.1), since its term was durable
-    when it was elected, and its own copy of an entry counts only once that is durable. So all goes to `outbox`.
+    when it was elected, and its own copy of an entry counts only once that is durable. So all of it is eager.
     """
 
     def __init__(
@@ -33,7 +34,7 @@ class Leadership:
         term: int,
         log: RaftLog,
         members: Membership,
-        outbox: list[Message],
+        outbox: Outbox,
         reads: list[ReadReady],
     ) -> None:
         self._config = config
@@ -138,17 +139,15 @@ class Leadership:
         entries, size = batch
         if other.is_full(self._config.max_inflight, self._config.max_inflight_bytes):
             entries, size = (), 0
-        self._outbox.append(
-            Message(
-                kind=MessageKind.APPEND,
-                to=member,
-                sender=self._config.raft_id,
-                term=self._term,
-                index=previous,
-                log_term=previous_term,
-                entries=entries,
-                commit=log.commit,
-            )
+        self._outbox.say(
+            MessageKind.APPEND,
+            member,
+            self._term,
+            is_eager=True,
+            index=previous,
+            log_term=previous_term,
+            entries=entries,
+            commit=log.commit,
         )
         last = previous + len(entries)
         other.told_commit = min(log.commit, last)
@@ -174,17 +173,8 @@ class Leadership:
         context: bytes = b"",
         snapshot: SnapshotMeta | None = None,
     ) -> None:
-        self._outbox.append(
-            Message(
-                kind=kind,
-                to=to,
-                sender=self._config.raft_id,
-                term=self._term,
-                index=index,
-                commit=commit,
-                context=context,
-                snapshot=snapshot,
-            )
+        self._outbox.say(
+            kind, to, self._term, is_eager=True, index=index, commit=commit, context=context, snapshot=snapshot
         )
 
     # What was heard

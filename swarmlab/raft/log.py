@@ -148,10 +148,14 @@ class RaftLog:
         """The entries that are not known to be durable here."""
         return self.between(self.stable, self.last)
 
-    def stored(self, entry: LogEntry) -> None:
-        """All up to this entry is durable, if it is still part of the log."""
-        if entry.index > self.stable and self.term(entry.index) == entry.term:
-            self.stable = entry.index
+    def stored(self, entries: Sequence[LogEntry]) -> None:
+        """These are durable, as far as they are still part of the log."""
+        for entry in reversed(entries):
+            if entry.index <= self.stable:
+                return
+            if self.term(entry.index) == entry.term:
+                self.stable = entry.index
+                return
 
     def restore(self, snapshot: SnapshotMeta) -> None:
         """Begin anew behind a snapshot of somebody else; it is durable together with what comes next."""
@@ -165,7 +169,7 @@ class RaftLog:
     def compact(self, snapshot: SnapshotMeta, keep: int) -> None:
         """Take an own snapshot of what is applied, and keep that many entries behind it."""
         self.snapshot = snapshot
-        count = min(snapshot.index, self.stable) - keep - self._before
+        count = snapshot.index - keep - self._before
         if count > 0:
             self._before_term = self._entries[count - 1].term
             self._before_bytes = self._ends[count - 1]

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from swarmlab.api.errors import NotLeader, ProposalDropped
 from swarmlab.raft.codec import encode_change
 from swarmlab.raft.config import RaftConfig
+from swarmlab.raft.following import Following
 from swarmlab.raft.leadership import Leadership
 from swarmlab.raft.log import RaftLog
 from swarmlab.raft.membership import Memberships, check_change
@@ -25,6 +26,7 @@ from swarmlab.raft.messages import (
     SnapshotMeta,
     Stored,
 )
+from swarmlab.raft.outbox import Outbox
 from swarmlab.raft.progress import Progress
 from swarmlab.raft.quorum import Outcome, outcome
 
@@ -74,10 +76,8 @@ class Raft:
         self._election_timeout = 0
         self._draw_timeout()
         self._life = rng.getrandbits(8 * _LIFE_BYTES).to_bytes(_LIFE_BYTES, "big")
-        #: A snapshot of the leader that is not durable here yet.
-        self._arrived: SnapshotMeta | None = None
-        self._eager: list[Message] = []
-        self._messages: list[Message] = []
+        self._outbox = Outbox(config.raft_id)
+        self._following = Following(self._log, self._memberships, self._outbox)
         self._reads: list[ReadReady] = []
         self._shown = (self._leader, self._role, self._term)
         #: The `Ready` that is out.
@@ -241,7 +241,7 @@ class Raft:
         elif self._leader == NOBODY:
             raise NotLeader
         else:
-            self._say(MessageKind.READ_INDEX, self._leader, context=self._life + context)
+            self._outbox.say(MessageKind.READ_INDEX, self._leader, self._term, context=self._life + context)
 
     def transfer(self, to: RaftId) -> None:
         """Let another voter take over, as soon as it has the whole log.
@@ -289,7 +289,7 @@ class Raft:
                 leadership.resign()
                 self._follow(self._term, NOBODY)
         log = self._log
-        arrived = self._arrived
+        arrived = self._following.arrived
         entries = log.unstable() if log.stable < log.last else ()
         hard_state = None
         # The commit index alone is not worth a write: after a restart the leader tells it again.
@@ -306,8 +306,7 @@ class Raft:
         if not (
             entries
             or committed
-            or self._eager
-            or self._messages
+            or self._outbox
             or self._reads
             or hard_state is not None
             or arrived is not None
@@ -320,15 +319,14 @@ class Raft:
             entries=entries,
             snapshot=arrived,
             committed=committed,
-            eager=tuple(self._eager),
-            messages=tuple(self._messages),
+            eager=tuple(self._outbox.eager),
+            messages=tuple(self._outbox.patient),
             reads=tuple(self._reads),
             leader=self._leader,
             role=self._role,
             term=self._term,
         )
-        self._eager.clear()
-        self._messages.clear()
+        self._outbox.clear()
         self._reads.clear()
         return self._out
 
@@ -339,12 +337,11 @@ class Raft:
         log = self._log
         if ready.snapshot is not None:
             log.applied = max(log.applied, ready.snapshot.index)
-            if ready.snapshot is self._arrived:
-                self._arrived = None
+            if ready.snapshot is self._following.arrived:
+                self._following.arrived = None
         if ready.committed:
             log.applied = max(log.applied, ready.committed[-1].index)
-        if ready.entries:
-            log.stored(ready.entries[-1])
+        log.stored(ready.entries)
         if ready.hard_state is not None:
             self._durable = ready.hard_state
         if self._leadership is not None:
@@ -387,11 +384,11 @@ class Raft:
         """Answer a message of an earlier term, where the sender has to learn of the later one."""
         if message.kind in _FROM_LEADER:
             # Without it a member that raised its term alone could neither be led nor win (check quorum).
-            self._say(MessageKind.APPEND_ANSWER, message.sender, index=message.index, reject=True)
+            self._outbox.say(MessageKind.APPEND_ANSWER, message.sender, self._term, index=message.index, reject=True)
         elif message.kind == MessageKind.PRE_VOTE:
-            self._say(MessageKind.PRE_VOTE_ANSWER, message.sender, reject=True)
+            self._outbox.say(MessageKind.PRE_VOTE_ANSWER, message.sender, self._term, reject=True)
         elif message.kind == MessageKind.VOTE:
-            self._say(MessageKind.VOTE_ANSWER, message.sender, reject=True)
+            self._outbox.say(MessageKind.VOTE_ANSWER, message.sender, self._term, reject=True)
 
     def _rise(self, message: Message) -> bool:
         """Take a message of a later term into account; whether to go on with it."""
@@ -422,62 +419,7 @@ class Raft:
             self._follow(self._term, message.sender)
         self._leader = message.sender
         self._election_elapsed = 0
-        if message.kind == MessageKind.APPEND:
-            self._take_entries(message)
-        elif message.kind == MessageKind.HEARTBEAT:
-            self._commit_to(min(message.commit, self._log.last))
-            self._say(MessageKind.HEARTBEAT_ANSWER, message.sender, context=message.context)
-        elif message.snapshot is not None:
-            self._take_snapshot(message.sender, message.snapshot)
-
-    # As a follower
-
-    def _take_entries(self, message: Message) -> None:
-        log = self._log
-        entries = message.entries
-        if message.index < log.commit:
-            # Older than what is committed: equal for sure, and the leader learns how far this one is.
-            self._say(MessageKind.APPEND_ANSWER, message.sender, index=log.commit)
-            return
-        if log.term(message.index) != message.log_term:
-            hint, hint_term = log.last_at_most(min(message.index, log.last), message.log_term)
-            self._say(
-                MessageKind.APPEND_ANSWER,
-                message.sender,
-                index=message.index,
-                reject=True,
-                hint=hint,
-                hint_term=hint_term,
-            )
-            return
-        last = message.index + len(entries)
-        known = log.conflict(entries)
-        if known:
-            entries = entries[known:]
-        if entries:
-            first = entries[0].index
-            if first <= log.last:
-                log.truncate(first)
-                self._memberships.truncate(first)
-            log.append(entries)
-            self._memberships.append(entries)
-        self._commit_to(min(message.commit, last))
-        self._say(MessageKind.APPEND_ANSWER, message.sender, index=last)
-
-    def _take_snapshot(self, leader: RaftId, snapshot: SnapshotMeta) -> None:
-        log = self._log
-        if snapshot.index > log.commit:
-            if log.term(snapshot.index) == snapshot.term:
-                # All of it is here already; only that it is committed was not known.
-                self._commit_to(snapshot.index)
-            else:
-                log.restore(snapshot)
-                self._memberships.restore(snapshot.index, snapshot.members)
-                self._arrived = snapshot
-        self._say(MessageKind.APPEND_ANSWER, leader, index=log.commit)
-
-    def _commit_to(self, index: int) -> None:
-        self._log.commit = max(self._log.commit, index)
+        self._following.hear(message)
 
     # Elections
 
@@ -521,17 +463,7 @@ class Raft:
             kind = MessageKind.VOTE
         for voter in self.members.voters:
             if voter != self.raft_id:
-                self._messages.append(
-                    Message(
-                        kind=kind,
-                        to=voter,
-                        sender=self.raft_id,
-                        term=term,
-                        index=self._log.last,
-                        log_term=self._log.last_term,
-                        context=context,
-                    )
-                )
+                self._outbox.say(kind, voter, term, index=self._log.last, log_term=self._log.last_term, context=context)
         if role == Role.PRE_CANDIDATE:
             self._take_vote(self.raft_id, True)
 
@@ -552,14 +484,11 @@ class Raft:
         if granted and not is_pre:
             self._vote = message.sender
             self._election_elapsed = 0
-        self._messages.append(
-            Message(
-                kind=MessageKind.PRE_VOTE_ANSWER if is_pre else MessageKind.VOTE_ANSWER,
-                to=message.sender,
-                sender=self.raft_id,
-                term=message.term if granted else self._term,
-                reject=not granted,
-            )
+        self._outbox.say(
+            MessageKind.PRE_VOTE_ANSWER if is_pre else MessageKind.VOTE_ANSWER,
+            message.sender,
+            message.term if granted else self._term,
+            reject=not granted,
         )
 
     def _take_vote(self, voter: RaftId, granted: bool) -> None:
@@ -576,31 +505,6 @@ class Raft:
         self._role = Role.LEADER
         self._leader = self.raft_id
         self._votes.clear()
-        self._leadership = Leadership(self._config, self._term, self._log, self.members, self._eager, self._reads)
+        self._leadership = Leadership(self._config, self._term, self._log, self.members, self._outbox, self._reads)
         # Nothing of earlier terms can be committed by counting, so the term begins with an entry of its own.
         self._lead_append(EntryKind.NORMAL, b"")
-
-    def _say(
-        self,
-        kind: MessageKind,
-        to: RaftId,
-        *,
-        index: int = 0,
-        reject: bool = False,
-        hint: int = 0,
-        hint_term: int = 0,
-        context: bytes = b"",
-    ) -> None:
-        self._messages.append(
-            Message(
-                kind=kind,
-                to=to,
-                sender=self.raft_id,
-                term=self._term,
-                index=index,
-                reject=reject,
-                hint=hint,
-                hint_term=hint_term,
-                context=context,
-            )
-        )

@@ -8,10 +8,13 @@ Never: reads a clock, waits, or draws from a generator that does not derive from
 
 from swarmlab.sim.broken import InvariantBroken
 from swarmlab.sim.checkers import check_commit, check_converged
+from swarmlab.sim.disk import DiskModel, SimDisk
 from swarmlab.sim.executor import ExecutorModel, SimExecutor, TaskModel
 from swarmlab.sim.expectations import running_by_node
 from swarmlab.sim.faults import draw_scenario, write_scenario
 from swarmlab.sim.heap import Heap, HeapTimers
+from swarmlab.sim.managers import GroupModel, SimManager, SimManagers
+from swarmlab.sim.mesh import Mesh, MeshModel, MeshWire
 from swarmlab.sim.network import Network, NetworkModel
 from swarmlab.sim.proposer import CommitModel, HeapProposer
 from swarmlab.sim.reading import load_scenario
@@ -23,17 +26,25 @@ from swarmlab.sim.writers import check_proposal
 
 __all__ = [
     "CommitModel",
+    "DiskModel",
     "ExecutorModel",
+    "GroupModel",
     "Heap",
     "HeapProposer",
     "HeapTimers",
     "InvariantBroken",
     "LogLine",
+    "Mesh",
+    "MeshModel",
+    "MeshWire",
     "Network",
     "NetworkModel",
     "Scenario",
     "ScenarioResult",
+    "SimDisk",
     "SimExecutor",
+    "SimManager",
+    "SimManagers",
     "TaskModel",
     "World",
     "WorldConfig",

@@ -78,6 +78,7 @@ def _checks(scenario: Scenario) -> Iterator[_Check]:
     for key in ("until", "heartbeat", "settle"):
         yield key, partial(_span, getattr(scenario, key))
     yield "history", partial(_wanted, scenario.history >= 0, f"{scenario.history}, wanted 0 or more")
+    yield "managers", partial(_wanted, 1 <= scenario.managers <= 7, f"{scenario.managers}, wanted 1 to 7")
     yield "delay", partial(Spread.parse, scenario.delay)
     yield "breaks", partial(_wanted, 0 <= scenario.breaks <= 1, f"{scenario.breaks}, wanted a probability, 0 to 1")
     yield "commit-delay", partial(Spread.parse, scenario.commit_delay)

@@ -148,6 +148,7 @@ class _Run:
                 network=scenario.network(),
                 tasks=scenario.executor(),
                 commits=scenario.commits(),
+                managers=scenario.managers,
             ),
             host,
         )

@@ -115,6 +115,8 @@ class Scenario(Entry, frozen=True, kw_only=True):
     breaks: float = 0.0
     commit_delay: str = "0s"
     commit_drops: float = 0.0
+    #: With more than one, they replicate, and how commits are is no matter of a model.
+    managers: int = 1
     tasks: TaskEntry = TaskEntry()
     #: An event that the cluster refuses, or that comes while the manager is down, is passed over.
     lenient: bool = False

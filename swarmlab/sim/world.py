@@ -41,6 +41,7 @@ from swarmlab.plugin import Host
 from swarmlab.sim.checkers import check_commit
 from swarmlab.sim.executor import ExecutorModel, SimExecutor
 from swarmlab.sim.heap import Heap, HeapTimers
+from swarmlab.sim.managers import GroupModel, SimManager, SimManagers
 from swarmlab.sim.network import Network, NetworkModel
 from swarmlab.sim.proposer import CommitModel, HeapProposer
 from swarmlab.sim.writers import check_proposal
@@ -64,6 +65,9 @@ class WorldConfig(Value, frozen=True, kw_only=True):
     network: NetworkModel = NetworkModel()
     tasks: ExecutorModel = ExecutorModel()
     commits: CommitModel = CommitModel()
+    #: With more than one, they replicate; `commits` is then of no account.
+    managers: int = 1
+    group: GroupModel = GroupModel()
 
 
 class LogLine(Value, frozen=True, kw_only=True):
@@ -112,10 +116,12 @@ class World:
         self.heap = Heap()
         self.log: list[LogLine] = []
         self.last_commit = self.heap.now
+        #: Chance of what happens to managers.
+        self._chance = self._rng("managers")
         self.models = Models(config.network, config.tasks, config.commits)
         self._by_name: dict[str, SimWorker] = {}
         self._by_id: dict[str, SimWorker] = {}
-        at_once = config.commits == CommitModel()
+        at_once = config.commits == CommitModel() and config.managers == 1
         self._followers: list[Callable[[Committed], None]] = [partial(check_commit, at_once=at_once)]
         self.network = Network(
             self.heap,
@@ -125,16 +131,44 @@ class World:
             to_worker=self._worker_receives,
             broken=self._connection_broke,
         )
-        self.manager = self._new_manager(EMPTY)
+        #: {worker: the manager at the other end of its connection}, where there are several.
+        self._ends: dict[str, SimManager] = {}
+        #: None: one manager decides alone.
+        self.managers: SimManagers | None = None
+        if config.managers == 1:
+            self._sole = self._new_manager(self._sole_timers, self._proposer(EMPTY), EMPTY, config.seed)
+            self._sole.store.watch(None, self._committed)
+        else:
+            self.managers = SimManagers(
+                config.managers,
+                self.heap,
+                self._rng,
+                config.group,
+                self._replicated,
+                lambda name, event, fields: self.note(f"raft/{name}", event, fields),
+                self._turned,
+                self._committed,
+            )
         self._manager_is_up = True
         self.cluster_id: ClusterId = self.ask(
             lambda view, ids, _: found_cluster(view, ids, heartbeat=config.heartbeat, history=config.history)
         )
-        self.manager.lead()
+        if self.managers is None:
+            self._sole.lead()
 
     def follow(self, hear: Callable[[Committed], None]) -> None:
         """Have `hear` called with every commit from now on, under whichever manager. One that raises ends the run."""
         self._followers.append(hear)
+
+    @property
+    def manager(self) -> Manager:
+        """The one that leads, or did last; of several without a leader the one that is furthest."""
+        if self.managers is None:
+            return self._sole
+        leader = self.managers.leader
+        if leader is not None:
+            return leader.running[0]
+        return max((each.running[0] for each in self.managers.all), key=lambda manager: manager.view.version)
 
     @property
     def view(self) -> Snapshot:
@@ -166,7 +200,7 @@ class World:
 
         Raises what the client would get, `NotLeader` while the manager is down.
         """
-        if not self._manager_is_up:
+        if not self._manager_is_up or (self.managers is not None and self.managers.leader is None):
             raise NotLeader
         answers: list[tuple[T | None, Exception | None]] = []
         self.manager.mutate(request, lambda answer, error: answers.append((answer, error)))
@@ -178,28 +212,48 @@ class World:
         return cast(T, answer)
 
     def ask(self, request: Request[T]) -> T:
-        """The same as a patient client has it: one that was overtaken or dropped reads again, and asks again."""
+        """The same as a patient client has it: one that was overtaken or dropped reads again, and asks again.
+
+        Of several managers it looks for the one that leads.
+        """
         for _ in range(PATIENCE):
+            if self.managers is not None and self._manager_is_up:
+                self.managers.wait_for_leader()
             with suppress(OutOfSequence, ProposalDropped):
                 return self.request(request)
         return self.request(request)
 
     def stop_manager(self) -> None:
-        """The manager's process ends: what is committed stays, all else is lost, connections too."""
+        """The manager's process ends: what is committed stays, all else is lost, connections too.
+
+        Of several managers it is the one that leads, and its machine loses power; where none leads, nothing happens.
+        """
+        if self.managers is not None:
+            leader = self.managers.leader
+            if leader is not None:
+                self.managers.crash(leader, self._chance.randrange(3))
+            return
         assert self._manager_is_up, "the manager is down already"
         self._manager_is_up = False
-        self.manager.resign()
+        self._sole.resign()
         self._manager_timers.close()
-        self.manager.store.close()
+        self._sole.store.close()
         for worker in self.workers:
             self.network.break_connection(worker.node_id)
 
     def start_manager(self) -> None:
-        """A new manager takes over what the last one committed."""
+        """A new manager takes over what the last one committed; of several, all that are down start again."""
+        if self.managers is not None:
+            for owner in self.managers.all:
+                if not owner.up:
+                    self.managers.start(owner)
+            return
         assert not self._manager_is_up, "the manager runs already"
-        self.manager = self._new_manager(self.manager.view)
+        view = self._sole.view
+        self._sole = self._new_manager(self._sole_timers, self._proposer(view), view, self.config.seed)
+        self._sole.store.watch(None, self._committed)
         self._manager_is_up = True
-        self.manager.lead()
+        self._sole.lead()
 
     def run_for(self, span: Duration) -> None:
         """Let that much time pass."""
@@ -272,33 +326,71 @@ class World:
         """The machine changes (memory, labels of its engine); its agent finds out when it next looks."""
         self.worker(name).description = description
 
-    def _new_manager(self, snapshot: Snapshot) -> Manager:
+    def _new_manager(
+        self,
+        keep: Callable[[HeapTimers], None],
+        proposer: Proposer,
+        view: Snapshot,
+        seed: int,
+        owner: SimManager | None = None,
+    ) -> Manager:
         config = self.config
 
         def timers(fire: Callable[[str, str], None]) -> HeapTimers:
-            self._manager_timers = HeapTimers(self.heap, fire)
-            return self._manager_timers
+            made = HeapTimers(self.heap, fire)
+            keep(made)
+            return made
 
-        proposer: Proposer = CommitAtOnce()
-        if config.commits != CommitModel():
-            rng = self._rng(f"proposer@{snapshot.version}")
-            proposer = HeapProposer(self.heap, rng, lambda: self.models.commits)
-        manager = Manager(
-            ManagerConfig(seed=config.seed, debounce=config.debounce, settle=config.settle),
+        def send(to: str, message: Any, call: int) -> None:
+            # Of several managers each reaches the workers that are connected with it.
+            if owner is None or self._ends.get(to) is owner:
+                self.network.send(to, "worker", message, call)
+
+        return Manager(
+            ManagerConfig(seed=seed, debounce=config.debounce, settle=config.settle),
             self.host,
             Ports(
                 clock=self.heap.clock,
                 timers=timers,
-                send=lambda to, message, call: self.network.send(to, "worker", message, call),
+                send=send,
                 record=self.note,
                 proposing=check_proposal,
-                entropy=self._rng(f"entropy@{snapshot.version}"),
+                entropy=self._rng(f"entropy@{view.version}"),
             ),
             proposer,
-            snapshot,
+            view,
         )
-        manager.store.watch(None, self._committed)
-        return manager
+
+    def _sole_timers(self, timers: HeapTimers) -> None:
+        self._manager_timers = timers
+
+    def _proposer(self, view: Snapshot) -> Proposer:
+        if self.config.commits == CommitModel():
+            return CommitAtOnce()
+        return HeapProposer(self.heap, self._rng(f"proposer@{view.version}"), lambda: self.models.commits)
+
+    # Several managers
+
+    def _replicated(self, owner: SimManager, proposer: Proposer, view: Snapshot) -> Manager:
+        """The manager of one life of that machine. It reaches the workers that are connected with it."""
+        seed = self._rng(f"manager/{owner.name}/{owner.lives}").getrandbits(63)
+        return self._new_manager(owner.timers.append, proposer, view, seed, owner)
+
+    def _turned(self, owner: SimManager) -> None:
+        """A manager began or ceased to lead: connections with one that leads no more break."""
+        if not owner.leads:
+            for node in sorted(node for node, end in self._ends.items() if end is owner):
+                self.network.break_connection(node)
+
+    def _end_of(self, node: str) -> Manager | None:
+        """The manager that a worker is connected with; a new connection finds the one that leads."""
+        if self.managers is None:
+            return self._sole if self._manager_is_up else None
+        owner = self._ends.get(node) or self.managers.leader
+        if owner is None or not owner.leads:
+            return None
+        self._ends[node] = owner
+        return owner.running[0]
 
     def _committed(self, event: Committed) -> None:
         self.last_commit = self.heap.now
@@ -313,10 +405,11 @@ class World:
         self.log.append(LogLine(at=self.elapsed, component=component, event=event, fields=fields))
 
     def _manager_receives(self, node: str, message: Any, call: int) -> None:
-        if not self._manager_is_up:
+        manager = self._end_of(node)
+        if manager is None:
             self.network.break_connection(node)
-            return
-        self.manager.receive(node, message, call)
+        else:
+            manager.receive(node, message, call)
 
     def _worker_receives(self, node: str, message: Any, call: int) -> None:
         agent = self._by_id[node].agent
@@ -325,7 +418,8 @@ class World:
 
     def _connection_broke(self, node: str, end: str) -> None:
         if end == "manager":
-            self.manager.disconnected(node)
+            owner = self._ends.pop(node, None)
+            (self._sole if self.managers is None else owner.running[0] if owner else self.manager).disconnected(node)
             return
         agent = self._by_id[node].agent
         if agent is not None:

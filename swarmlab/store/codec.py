@@ -10,15 +10,17 @@ from typing import Any
 
 import msgspec
 
-from swarmlab.api import KINDS, Change, ChangeKind, StateError, StoreObject
+from swarmlab.api import KINDS, Change, ChangeKind, Config, Secret, StateError, StoreObject
 from swarmlab.store.snapshot import EMPTY, Snapshot
 from swarmlab.store.succession import advanced
 
 #: Form of the bytes; a reader refuses those of a later one.
 SCHEMA = 1
 
-#: Objects of one chunk of a table: large enough to be quick, small enough to be written between other work.
+#: Objects of one chunk of a table: large enough to be quick, small enough to be written between other work. Of those
+#: that may hold up to a megabyte each there are fewer.
 CHUNK = 500
+_CHUNKS: dict[type[StoreObject], int] = {Config: 4, Secret: 8}
 
 #: What decoding raises on bytes that are not ours.
 _DAMAGE = (msgspec.DecodeError, UnicodeDecodeError)
@@ -87,8 +89,9 @@ def encode_chunks(snapshot: Snapshot) -> Iterator[tuple[str, bytes]]:
     """The whole snapshot in pieces (word of the kind, chunk), in the order of KINDS and of ids."""
     for kind, word in KINDS.items():
         rows: Sequence[Any] = snapshot.all(kind)
-        for start in range(0, len(rows), CHUNK):
-            yield word, _ENCODER.encode((SCHEMA, word, rows[start : start + CHUNK]))
+        size = _CHUNKS.get(kind, CHUNK)
+        for start in range(0, len(rows), size):
+            yield word, _ENCODER.encode((SCHEMA, word, rows[start : start + size]))
 
 
 def decode_chunks(version: int, chunks: Iterable[bytes]) -> Snapshot:

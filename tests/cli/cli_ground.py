@@ -9,6 +9,7 @@ from typing import Any, NamedTuple, TypeVar
 
 import pytest
 from edges.grpc.control_double import Served, serving
+from patience import PATIENCE_SECONDS
 
 from swarmlab.api import (
     Annotations,
@@ -67,7 +68,7 @@ class Ground:
         async def call() -> T:
             return work()
 
-        return asyncio.run_coroutine_threadsafe(call(), self._loop).result(10)
+        return asyncio.run_coroutine_threadsafe(call(), self._loop).result(PATIENCE_SECONDS)
 
     def put(self, *objects: Any) -> None:
         """Add objects to the store."""
@@ -104,12 +105,12 @@ def grounded(path: Path, capsys: pytest.CaptureFixture[str]) -> Iterator[Ground]
     thread = threading.Thread(target=lambda: asyncio.run(serve()), name="served")
     thread.start()
     try:
-        assert ready.wait(20), "the server did not start"
+        assert ready.wait(PATIENCE_SECONDS), "the server did not start"
         yield Ground(*found[0][:2], capsys)
     finally:
         if found:
             found[0][1].call_soon_threadsafe(found[0][2].set)
-        thread.join(20)
+        thread.join(PATIENCE_SECONDS)
         assert not thread.is_alive(), "the server did not stop"
 
 

@@ -5,6 +5,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from patience import PATIENCE_SECONDS
 
 from swarmlab.cli.completion import candidates
 from swarmlab.cli.main import main
@@ -114,7 +115,9 @@ def test_each_shell_takes_its_script(shell: str, capsys: pytest.CaptureFixture[s
     assert "swarmlab __complete" in script
     program = shutil.which(shell)
     if program is not None:
-        done = subprocess.run([program, "-n"], input=script, capture_output=True, text=True, timeout=20, check=False)
+        done = subprocess.run(
+            [program, "-n"], input=script, capture_output=True, text=True, timeout=PATIENCE_SECONDS, check=False
+        )
         assert (done.returncode, done.stderr) == (0, "")
 
 
@@ -129,5 +132,5 @@ def test_bash_completes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> N
         f"PATH={tmp_path}:$PATH; COMP_WORDS=(swarmlab node inspect w); COMP_CWORD=3; "
         '_swarmlab_complete; echo "${COMPREPLY[@]}"'
     )
-    done = subprocess.run([bash, "-c", script], capture_output=True, text=True, timeout=20, check=True)
+    done = subprocess.run([bash, "-c", script], capture_output=True, text=True, timeout=PATIENCE_SECONDS, check=True)
     assert done.stdout == "<node> <inspect> <w>\n"

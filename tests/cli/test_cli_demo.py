@@ -8,13 +8,13 @@ import signal
 import subprocess
 import sys
 import tarfile
-import time
 from pathlib import Path
 
 import pytest
 from cli_ground import a_node, a_service, a_task
 from docker_engine import engine, engine_at
 from msgspec.structs import replace
+from patience import PATIENCE_SECONDS, wait_until
 
 from swarmlab.api import Annotations, Change, ChangeKind, ExecutorError, Task, TaskState
 from swarmlab.cli.idle import IMAGE, idle_container, image_tar, make_image, program
@@ -31,9 +31,9 @@ def gap(counts: dict[str, int]) -> int:
     return max(counts.values()) - min(counts.values())
 
 
-@pytest.mark.parametrize("executor", ["process", "sim"])
-def test_rejoin_shows_what_each_strategy_makes_of_it(executor: str, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["demo", "rejoin", "--executor", executor, "-q", "-o", "json"]) == 0
+def test_rejoin_shows_what_each_strategy_makes_of_it(capsys: pytest.CaptureFixture[str]) -> None:
+    """On models; the founding story of the integration tests is the same on processes and containers."""
+    assert main(["demo", "rejoin", "--executor", "sim", "-q", "-o", "json"]) == 0
     out, err = capsys.readouterr()
     stories = {story["strategy"]: story for story in json.loads(out)}
     assert err == ""
@@ -53,7 +53,7 @@ def test_rejoin_shows_what_each_strategy_makes_of_it(executor: str, capsys: pyte
             assert all(list(counts) == ["w1", "w2", "w3", "w4"] for counts in story[phase].values())
         assert [counts["w4"] for counts in story["after_loss"].values()] == [0, 0]
         assert story["restarts_outside_moves"] == 0
-        assert 0 < story["seconds"] < 60
+        assert story["seconds"] > 0
     assert [counts["w4"] for counts in stories["spread"]["after_return"].values()] == [0, 0]
     assert stories["spread"]["moves"] == 0
     assert all(gap(counts) <= 1 for counts in stories["rebalance"]["after_return"].values())
@@ -89,7 +89,7 @@ def test_a_demo_that_is_stopped_leaves_nothing() -> None:
         group = children_of(process.pid)
         assert len(group) >= 10
         process.send_signal(signal.SIGTERM)
-        assert process.wait(30) == 130
+        assert process.wait(PATIENCE_SECONDS) == 130
         assert "interrupted\n" in list(lines)
     assert [pid for pid in group if Path(f"/proc/{pid}").exists()] == []
 
@@ -147,12 +147,14 @@ def test_the_idle_program_runs_here(tmp_path: Path) -> None:
     file.chmod(0o755)
     with subprocess.Popen([file]) as process:
         stat = Path(f"/proc/{process.pid}/stat")
-        deadline = time.monotonic() + 10
-        while stat.read_text().split()[2] != "S" or stat.read_text().split()[1] != "(idle)":
+
+        def idles() -> bool:
             assert process.poll() is None
-            assert time.monotonic() < deadline
+            return stat.read_text().split()[1:3] == ["(idle)", "S"]
+
+        wait_until(idles, stat.read_text)
         process.terminate()
-        assert process.wait(10) == -signal.SIGTERM
+        assert process.wait(PATIENCE_SECONDS) == -signal.SIGTERM
 
 
 def test_the_idle_image_holds_the_program_alone() -> None:

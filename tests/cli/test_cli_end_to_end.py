@@ -7,12 +7,12 @@ import signal
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from cli_ground import Answer
+from patience import PATIENCE_SECONDS, patient, wait_until
 
 from swarmlab.cli.exits import Exit
 from swarmlab.cli.main import main
@@ -35,17 +35,18 @@ class Terminal:
     def ready(self, capsys: pytest.CaptureFixture[str]) -> "Terminal":
         """Wait until it answers; what commands print is read from `capsys`."""
         self._capsys = capsys
-        deadline = time.monotonic() + 30
-        while self.cli("status").code != 0:
-            assert self.process.poll() is None, self.log.read_text()
-            assert time.monotonic() < deadline, self.log.read_text()
+        wait_until(self._answers, self.log.read_text)
         return self
+
+    def _answers(self) -> bool:
+        assert self.process.poll() is None, self.log.read_text()
+        return self.cli("status").code == 0
 
     def cli(self, *words: str) -> Answer:
         self._capsys.readouterr()
         with pytest.MonkeyPatch.context() as patch:
             patch.setenv("SWARMLAB_SOCKET", str(self.socket))
-            code = main(words)
+            code = main(patient(words))
         out, err = self._capsys.readouterr()
         return Answer(code, out, err)
 
@@ -57,7 +58,16 @@ class Terminal:
     def stop(self, number: int = signal.SIGINT) -> int:
         if self.process.poll() is None:
             self.process.send_signal(number)
-        return self.process.wait(30)
+        return self.process.wait(PATIENCE_SECONDS)
+
+    def until_logged(self, service: str, wanted: str, besides: str = "") -> None:
+        """Wait until its tasks have printed these lines and no others but `besides`: they run before they print."""
+
+        def logged() -> str:
+            lines = self.ok("service", "logs", "--raw", service).splitlines(keepends=True)
+            return "".join(line for line in lines if line != besides)
+
+        wait_until(lambda: logged() == wanted, logged)
 
     def tasks(self, service: str) -> dict[str, list[str]]:
         """{node: names of tasks that run there}"""
@@ -109,12 +119,11 @@ def test_the_life_of_a_service(terminal: Terminal) -> None:
     flags = ("--replicas", "3", "-e", "NAME=web", "--stop-signal", "SIGKILL", *quick)
     terminal.ok("service", "create", "--name", "web", *flags, "--wait", "any", *TALKER)
     assert spread_of(terminal.tasks("web")) == [1, 1, 1]
-    logs = terminal.ok("service", "logs", "--raw", "web")
-    assert logs == "hello from web\n" * 3
+    terminal.until_logged("web", "hello from web\n" * 3)
     terminal.ok("service", "scale", "web=5", "--wait")
     assert spread_of(terminal.tasks("web")) == [1, 1, 1, 2]
     terminal.ok("service", "update", "--env-add", "NAME=new", "--update-parallelism", "0", "--wait", "web")
-    assert "hello from new" in terminal.ok("service", "logs", "--raw", "--tail", "1", "web")
+    terminal.until_logged("web", "hello from new\n" * 5, "hello from web\n")
     terminal.ok("service", "rollback", "--wait", "web")
     service = json.loads(terminal.ok("service", "inspect", "web"))[0]
     assert service["spec"]["task"]["container"]["env"] == ["NAME=web"]
@@ -132,9 +141,7 @@ def test_a_node_dies_and_returns(terminal: Terminal) -> None:
     assert sum(spread_of(terminal.tasks("web"))) == 4
     assert json.loads(terminal.ok("node", "ls", "-o", "json", "--filter", "name=w4"))[0]["status"]["state"] == "down"
     terminal.ok("node", "start", "w4", "--wait")
-    deadline = time.monotonic() + 30
-    while spread_of(terminal.tasks("web")) != [1, 1, 1, 1]:
-        assert time.monotonic() < deadline, terminal.log.read_text()
+    wait_until(lambda: spread_of(terminal.tasks("web")) == [1, 1, 1, 1], terminal.log.read_text)
     assert "rebalance" in terminal.ok("events", "--filter", "component=rebalancer")
 
 
@@ -149,11 +156,13 @@ def test_drain_and_activate(terminal: Terminal) -> None:
 
 
 def test_an_impossible_reservation_is_explained(terminal: Terminal) -> None:
-    words = ("--name", "big", "--reserve-memory", "900g", "--wait", "--timeout", "1s", "any", "sleep", "1")
-    answer = terminal.cli("service", "create", *words)
+    terminal.ok("service", "create", "--name", "big", "--reserve-memory", "900g", "any", "sleep", "1")
+    reason = "insufficient resources on 4 nodes"
+    wait_until(lambda: reason in terminal.ok("service", "ps", "big", "-o", "json"), terminal.log.read_text)
+    answer = terminal.cli("service", "scale", "big=1", "--wait", "--timeout", "1s")
     assert answer.code == Exit.TIMED_OUT
     assert "Error: not at rest after 1s: big: 0 of 1 tasks run" in answer.err
-    assert "insufficient resources on 4 nodes" in answer.err
+    assert reason in answer.err
     explanation = json.loads(terminal.ok("explain", "big.1", "-o", "json"))[0]
     assert explanation["verdict"] == "pending"
     assert explanation["shortages"][0]["nodes"] == 4
@@ -169,7 +178,7 @@ def test_a_failing_update_is_rolled_back_and_said_so(terminal: Terminal) -> None
         "--restart-delay",
         "100ms",
         "--update-monitor",
-        "2s",
+        "1m",
         "--rollback-monitor",
         "100ms",
     )
@@ -197,7 +206,7 @@ def test_a_failing_update_is_rolled_back_and_said_so(terminal: Terminal) -> None
 
 
 def test_a_failing_update_that_is_paused_ends_the_wait(terminal: Terminal) -> None:
-    stops = ("--stop-signal", "SIGKILL", "--restart-delay", "100ms", "--update-monitor", "2s")
+    stops = ("--stop-signal", "SIGKILL", "--restart-delay", "100ms", "--update-monitor", "1m")
     terminal.ok("service", "create", "--name", "web", "--replicas", "2", *stops, "--wait", "any", "sleep", "1000")
     answer = terminal.cli("service", "update", "--args", "false", "--wait", "web")
     assert answer.code == Exit.ERROR
@@ -233,7 +242,7 @@ configs:
     )
     terminal.ok("stack", "deploy", "-c", str(file), "--wait", "s")
     assert spread_of(terminal.tasks("s_each")) == [1, 1, 1, 1]
-    assert terminal.ok("service", "logs", "--raw", "s_reader") == "hi\nhi\n"
+    terminal.until_logged("s_reader", "hi\nhi\n")
     before = terminal.tasks("s_each"), terminal.tasks("s_reader")
     terminal.ok("stack", "deploy", "-c", str(file), "--wait", "s")
     assert (terminal.tasks("s_each"), terminal.tasks("s_reader")) == before
@@ -277,7 +286,7 @@ def test_a_follower_is_told_when_the_cluster_ends(own_terminal: Terminal) -> Non
         assert follower.stdout is not None
         assert follower.stdout.readline() == "hello from web\n"
         assert terminal.stop() == 0
-        _, err = follower.communicate(timeout=30)
+        _, err = follower.communicate(timeout=PATIENCE_SECONDS)
     assert follower.returncode == Exit.UNREACHABLE
     assert err.startswith("Error: ")
 
@@ -333,9 +342,7 @@ def test_a_stack_at_the_start(run_dir: Path, capsys: pytest.CaptureFixture[str])
     started = Terminal(run_dir, "--executor", "sim", "--stack", str(file))
     try:
         started.ready(capsys)
-        deadline = time.monotonic() + 30
-        while started.ok("stack", "ls", "-o", "name") != "shop\n":
-            assert time.monotonic() < deadline, started.log.read_text()
+        wait_until(lambda: started.ok("stack", "ls", "-o", "name") == "shop\n", started.log.read_text)
         assert started.stop() == 0
     finally:
         started.stop(signal.SIGKILL)

@@ -6,6 +6,7 @@ import sys
 
 import pytest
 from cli_ground import Ground, a_node, a_service, a_task
+from patience import PATIENCE_SECONDS
 
 from swarmlab.api import LogStream
 
@@ -63,7 +64,7 @@ def test_following_goes_on_until_ctrl_c(written: Ground) -> None:
         written.do(lambda: written.served.output.write("t2", 1_700_000_003_000_000_000, "later\n"))
         assert process.stdout.readline() == "later\n"
         process.send_signal(signal.SIGINT)
-        assert process.communicate(timeout=30) == ("", "interrupted\n")
+        assert process.communicate(timeout=PATIENCE_SECONDS) == ("", "interrupted\n")
     assert process.returncode == 130
 
 

@@ -176,7 +176,7 @@ def test_explain(ground: Ground) -> None:
     ground.put(web, a_task(web, 1, None, TaskState.PENDING))
     for word in ("web.1", "web", "web1-task", "web1-task-0123456789abc", "web.1.web1-task-0123456789abc", "WEB.1"):
         assert ground.cli("explain", word).lines == [
-            "web web1-task-0123456789abc: pending (pending, wanted running)",
+            "web.1 web1-task-0123456789abc: pending (pending, wanted running)",
             "  no node fits",
         ]
     assert json.loads(ground.cli("explain", "web.1", "-o", "json").out)[0]["summary"] == "no node fits"

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pytest
 from cli_ground import Ground, a_node, a_service, a_task
+from patience import PATIENCE_SECONDS
 
 from swarmlab.api import Instant, LabEvent, TaskState
 from swarmlab.cli import demo, events, explain, logs, output
@@ -84,22 +85,22 @@ class Screen:
 
     def until(self, *wanted: str) -> None:
         """Read until all of `wanted` were shown."""
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + PATIENCE_SECONDS
         while not all(word in self.text for word in wanted):
             assert time.monotonic() < deadline, f"{wanted} not in {self.text[-3000:]!r}"
             self._read(0.2)
 
     def end(self) -> int:
         """Read to the end; the exit code."""
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + PATIENCE_SECONDS
         while self._read(0.2) or self.process.poll() is None:
             assert time.monotonic() < deadline, self.text[-3000:]
-        return self.process.wait(10)
+        return self.process.wait(PATIENCE_SECONDS)
 
     def close(self) -> None:
         if self.process.poll() is None:
             self.process.kill()
-            self.process.wait(10)
+            self.process.wait(PATIENCE_SECONDS)
         os.close(self._ours)
 
     def _read(self, seconds: float) -> bool:
@@ -140,7 +141,7 @@ def test_the_live_view_has_its_own_screen_and_leaves_it_clean(screen: Screen, ru
         "any",
         "x",
     )
-    subprocess.run(words, check=True, capture_output=True, timeout=60)
+    subprocess.run(words, check=True, capture_output=True, timeout=PATIENCE_SECONDS)
     screen.until("SERVICE", "replicated", "4/4")
     screen.process.send_signal(signal.SIGINT)
     assert screen.end() == 0

@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Collection
 
 import pytest
 from msgspec.structs import replace
+from patience import PATIENCE_SECONDS
 
 from swarmlab.agent.exec import (
     Configure,
@@ -141,7 +142,7 @@ class Bench:
 
     async def next(self) -> Event:
         """The newest event, once there is a new one."""
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE_SECONDS):
             await self.came.wait()
         self.came.clear()
         return self.events[-1]
@@ -165,7 +166,7 @@ async def bench() -> AsyncIterator[Bench]:
 
 async def until_begun(bench: Bench, name: str) -> None:
     """Let the loop run until that step is in hand."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE_SECONDS):
         while (name, TASK.id) not in bench.executor.done:  # noqa: ASYNC110 - one turn of the loop is all it takes
             await asyncio.sleep(0)
 
@@ -353,7 +354,7 @@ async def test_describe_answers_with_a_description_or_the_reason(
 async def test_configure_is_handed_on_and_its_failure_is_logged(bench: Bench, caplog: pytest.LogCaptureFixture) -> None:
     bench.execution.configure(Configure(node=Node()))
     bench.execution.configure(Configure())
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE_SECONDS):
         while len(bench.executor.configured) < 2:  # noqa: ASYNC110 - one turn of the loop is all it takes
             await asyncio.sleep(0)
     assert bench.executor.configured == [Node(), None]

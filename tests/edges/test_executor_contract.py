@@ -4,13 +4,14 @@ The simulated executor runs models, not programs; what needs a real program is a
 """
 
 import asyncio
+import os
+import signal
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 from executor_ground import (
     FOREVER,
-    PATIENCE_SECONDS,
     STUBBORN,
     Ground,
     LiveGround,
@@ -24,6 +25,7 @@ from executor_ground import (
     span,
 )
 from msgspec.structs import replace
+from patience import PATIENCE_SECONDS
 
 from swarmlab.agent.exec import Executed, Interrupt, Operation
 from swarmlab.api import (
@@ -78,6 +80,13 @@ def ground(request: pytest.FixtureRequest) -> Ground:
 def is_there(pid: int) -> bool:
     """Whether that process exists."""
     return Path(f"/proc/{pid}").exists()
+
+
+def running_pid(live: LiveGround) -> int:
+    """The pid of the task that was started last."""
+    container = live.answers[-1].container
+    assert container is not None
+    return container.pid
 
 
 def failed(answer: Executed) -> ExecutorError:
@@ -277,8 +286,16 @@ async def test_args_follow_the_command(live: LiveGround) -> None:
 
 
 async def test_output_keeps_its_streams_and_order(live: LiveGround) -> None:
-    task = live.task("echo one; sleep 0.05; echo two >&2; sleep 0.05; printf three")
-    await live.output(task)
+    script = "trap 'echo two >&2' USR1; trap 'printf three; exit 0' USR2; echo one; while :; do sleep 0.05; done"
+    task = live.task(script)
+    await live.run(task)
+    pid = running_pid(live)
+    # Both streams are pipes: in which order two lines were printed that come at once, nobody can tell.
+    await live.line(task, b"one")
+    os.kill(pid, signal.SIGUSR1)
+    await live.line(task, b"two")
+    os.kill(pid, signal.SIGUSR2)
+    assert (await live.do(WAIT, task)).error is None
     messages = await live.logs(task)
     out, err = LogStream.LOG_STREAM_STDOUT, LogStream.LOG_STREAM_STDERR
     assert [(one.stream, one.data) for one in messages] == [(out, b"one\n"), (err, b"two\n"), (out, b"three")]
@@ -367,7 +384,7 @@ async def test_a_missing_program_is_named(live: LiveGround) -> None:
 
 
 async def test_a_healthy_task_runs_once_its_check_passes(live: LiveGround) -> None:
-    check = HealthConfig(test=("CMD-SHELL", "test -e /tmp/ok-$ID"), interval=span(0.1), retries=100, timeout=span(5))
+    check = HealthConfig(test=("CMD-SHELL", "test -e /tmp/ok-$ID"), interval=span(0.1), retries=100, timeout=span(60))
     task = live.task(
         "sleep 0.3; touch /tmp/ok-$ID; trap 'rm /tmp/ok-$ID; exit 0' TERM; while :; do sleep 0.05; done",
         healthcheck=check,
@@ -380,7 +397,7 @@ async def test_a_healthy_task_runs_once_its_check_passes(live: LiveGround) -> No
 
 
 async def test_a_task_that_never_gets_healthy_fails_its_start(live: LiveGround) -> None:
-    check = HealthConfig(test=("CMD-SHELL", "echo not yet; exit 1"), interval=span(0.05), retries=2, timeout=span(5))
+    check = HealthConfig(test=("CMD-SHELL", "echo not yet; exit 1"), interval=span(0.05), retries=2, timeout=span(60))
     task = live.task(FOREVER, healthcheck=check)
     await live.do(PREPARE, task)
     error = failed(await live.do(START, task))
@@ -397,10 +414,15 @@ async def test_a_task_that_ends_before_it_is_healthy_fails_its_start(live: LiveG
 
 
 async def test_a_task_that_turns_unhealthy_is_stopped(live: LiveGround) -> None:
-    check = HealthConfig(test=("CMD-SHELL", "test -e /tmp/well-$ID"), interval=span(0.1), retries=1, timeout=span(5))
-    script = "touch /tmp/well-$ID; trap 'exit 0' TERM; sleep 0.5; rm /tmp/well-$ID; while :; do sleep 0.05; done"
+    check = HealthConfig(test=("CMD-SHELL", "test ! -e /tmp/ill-$ID"), interval=span(0.1), retries=1, timeout=span(60))
+    script = (
+        "trap 'touch /tmp/ill-$ID' USR1; trap 'rm /tmp/ill-$ID; exit 0' TERM; echo ready; while :; do sleep 0.05; done"
+    )
     task = live.task(script, healthcheck=check, env=(f"ID={live.node}",))
     await live.run(task)
+    pid = running_pid(live)
+    await live.line(task, b"ready")
+    os.kill(pid, signal.SIGUSR1)
     assert str(failed(await live.do(WAIT, task))) == "unhealthy: health check exited with 1"
 
 

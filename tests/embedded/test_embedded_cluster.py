@@ -3,11 +3,14 @@
 import asyncio
 import os
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
+from patience import PATIENCE_SECONDS
 
 from swarmlab.agent import Agent
 from swarmlab.api import (
@@ -15,6 +18,8 @@ from swarmlab.api import (
     ContainerSpec,
     ExecutorError,
     InvalidSpec,
+    NetworkAttachmentConfig,
+    NetworkSpec,
     NodeState,
     NotFound,
     Precondition,
@@ -33,12 +38,9 @@ from swarmlab.edges.driver import Alarm
 from swarmlab.edges.grpc import Client
 from swarmlab.edges.taskfiles import MEMORY
 from swarmlab.embedded import EmbeddedCluster, EmbeddedConfig
-from swarmlab.manager.controlapi import create_service, remove_service
+from swarmlab.manager.controlapi import create_network, create_service, remove_network, remove_service
 from swarmlab.manager.dispatcher import Dispatcher
 from swarmlab.sim import running_by_node
-
-#: For what comes in milliseconds unless it is broken.
-PATIENCE_SECONDS = 30
 
 
 @pytest.fixture(params=["sim", "process"])
@@ -235,6 +237,21 @@ async def test_a_worker_that_is_back_at_once_is_not_taken_for_lost() -> None:
         await cluster.stop_worker("w2")
         await cluster.start_worker("w2")
         await until(cluster, lambda cluster: runs(4)(cluster) and {task.id for task in cluster.view.tasks()} != first)
+        assert not [event for event in cluster.events() if event.name == "node-down"]
+
+
+async def test_a_process_that_stood_still_loses_no_node() -> None:
+    """A suspended machine, or one without time for it: every beat is late then, and none of the nodes is dead."""
+    config = EmbeddedConfig(workers=3, executor="sim", heartbeat=seconds(0.1))
+    async with EmbeddedCluster(config) as cluster:
+        await deploy(cluster, spec(4))
+        await until(cluster, runs(4))
+        first = {task.id for task in cluster.view.tasks()}
+        time.sleep(1)  # noqa: ASYNC251 - this is what it is about
+        await deploy(cluster, spec(3, "late"))
+        await until(cluster, runs(7))
+        assert first < {task.id for task in cluster.view.tasks()}
+        assert len(cluster.view.tasks()) == 7
         assert not [event for event in cluster.events() if event.name == "node-down"]
 
 
@@ -452,3 +469,48 @@ async def test_an_alarm_that_nothing_sets_off_is_silent() -> None:
     with pytest.raises(TimeoutError):
         await asyncio.wait_for(alarm.raised(), 0.01)
     assert heard == ["fine"]
+
+
+# Networks
+
+
+def on(network: str, replicas: int = 2) -> ServiceSpec:
+    """A service whose tasks are on that network."""
+    held = spec(replicas)
+    return replace(held, task=replace(held.task, networks=(NetworkAttachmentConfig(target=network),)))
+
+
+async def test_tasks_run_on_an_overlay_with_addresses_of_their_own() -> None:
+    """Modelled nodes have every driver: the service, its tasks and their nodes each get a place."""
+    async with EmbeddedCluster(EmbeddedConfig(workers=2, executor="sim")) as cluster:
+        network = await cluster.mutate(
+            lambda view, ids, _: create_network(view, NetworkSpec(annotations=Annotations("back")), ids)
+        )
+        await deploy(cluster, on("back"))
+        await until(cluster, runs(2, "w1", "w2"))
+        await until(cluster, lambda cluster: all(node.attachments for node in cluster.view.nodes()))
+        view = cluster.view
+        [service] = view.services()
+        assert service.endpoint is not None
+        found = [vip.addr for vip in service.endpoint.virtual_ips]
+        found += [each.addresses[0] for task in view.tasks() for each in task.networks]
+        found += [each.addresses[0] for node in view.nodes() for each in node.attachments]
+        assert sorted(found) == [f"10.0.0.{number}/24" for number in range(2, 7)]
+        assert len(view.cluster().network_bootstrap_keys) == 6  # type: ignore[union-attr]  # it was founded
+        with pytest.raises(Precondition, match="is in use by service"):
+            await cluster.mutate(lambda view, *_: remove_network(view, network.id))
+
+
+async def test_a_node_without_the_driver_of_a_network_is_not_chosen() -> None:
+    """Plain processes have the network of their machine and no other."""
+    async with EmbeddedCluster(EmbeddedConfig(workers=1, executor="process")) as cluster:
+        await cluster.mutate(
+            lambda view, ids, _: create_network(view, NetworkSpec(annotations=Annotations("back")), ids)
+        )
+        await deploy(cluster, on("back", 1))
+        await until(cluster, lambda cluster: any(task.status.err for task in cluster.view.tasks()))
+        [task] = cluster.view.tasks()
+        assert task.status.err == "no suitable node (missing plugin on 1 node)"
+        assert cluster.explain(task.id).nodes[0].refusals == {"drivers": "lacks Network overlay"}
+        await deploy(cluster, replace(on("host", 1), annotations=Annotations("own")))
+        await until(cluster, runs(1))

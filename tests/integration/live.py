@@ -5,9 +5,10 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
+
+from patience import PATIENCE_SECONDS, patient, wait_until
 
 SWARMLAB = (sys.executable, "-m", "swarmlab")
 
@@ -34,16 +35,22 @@ class LiveCluster:
                 stderr=output,
                 env=self._environment,
             )
-        deadline = time.monotonic() + 40
-        while self.run("status").returncode != 0:
-            assert self.process.poll() is None, self.log.read_text()[-4000:]
-            assert time.monotonic() < deadline, self.log.read_text()[-4000:]
-            time.sleep(0.1)
+        wait_until(self._answers, lambda: self.log.read_text()[-4000:], pause=0.1)
 
-    def run(self, *words: str, timeout: float = 90) -> subprocess.CompletedProcess[str]:
+    def _answers(self) -> bool:
+        assert self.process is not None
+        assert self.process.poll() is None, self.log.read_text()[-4000:]
+        return self.run("status").returncode == 0
+
+    def run(self, *words: str, timeout: float = 1.5 * PATIENCE_SECONDS) -> subprocess.CompletedProcess[str]:
         """The command line, in the second terminal."""
         return subprocess.run(
-            [*SWARMLAB, *words], env=self._environment, capture_output=True, text=True, timeout=timeout, check=False
+            [*SWARMLAB, *patient(words)],
+            env=self._environment,
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+            check=False,
         )
 
     def ok(self, *words: str) -> str:
@@ -56,7 +63,7 @@ class LiveCluster:
         """Ctrl-C; the exit code."""
         assert self.process is not None
         self.process.send_signal(signal.SIGINT)
-        return self.process.wait(60)
+        return self.process.wait(PATIENCE_SECONDS)
 
 
 @contextlib.contextmanager

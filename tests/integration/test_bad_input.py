@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from live import SWARMLAB, LiveCluster, live_cluster
+from patience import PATIENCE_SECONDS, wait_until
 
 from swarmlab.api import OutOfSequence
 from swarmlab.cli.exits import Exit
@@ -23,7 +24,9 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveCluster]:
 
 def _start(*flags: str) -> subprocess.CompletedProcess[str]:
     """A start that is to fail."""
-    return subprocess.run([*SWARMLAB, "--plain", *flags], capture_output=True, text=True, timeout=60, check=False)
+    return subprocess.run(
+        [*SWARMLAB, "--plain", *flags], capture_output=True, text=True, timeout=PATIENCE_SECONDS, check=False
+    )
 
 
 def test_unknown_strategy_names_what_is_near(tmp_path: Path) -> None:
@@ -157,8 +160,10 @@ def test_constraint_on_a_label_that_no_node_has_is_a_warning(cluster: LiveCluste
 
 
 def test_impossible_reservation_waits_and_says_why(cluster: LiveCluster) -> None:
-    words = ("service", "create", "--name", "huge", "--reserve-memory", "900GiB", "--wait", "--timeout", "3s", "img")
-    result = cluster.run(*words)
+    cluster.ok("service", "create", "--name", "huge", "--reserve-memory", "900GiB", "img")
+    reason = "insufficient resources on 3 nodes"
+    wait_until(lambda: reason in cluster.ok("service", "ps", "huge", "-o", "json"), cluster.log.read_text)
+    result = cluster.run("service", "scale", "huge=1", "--wait", "--timeout", "1s")
     assert result.returncode == Exit.TIMED_OUT
     assert "insufficient resources on 3 nodes" in result.stderr
     [task] = json.loads(cluster.ok("service", "ps", "huge", "-o", "json"))

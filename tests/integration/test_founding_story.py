@@ -3,7 +3,9 @@
 import json
 import os
 import subprocess
-from collections.abc import Callable
+import uuid
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
 from typing import Any
 
@@ -11,18 +13,17 @@ import docker
 import pytest
 from docker_engine import TEST_IMAGE
 from live import SWARMLAB, live_cluster
+from patience import PATIENCE_SECONDS
 
 NODES = ("w1", "w2", "w3", "w4")
+#: Seconds that the tasks of this run sleep: by them they are known among all processes.
+MARKER = f"31415926.{os.getpid()}"
 
 
-def _demo(executor: str) -> list[dict[str, Any]]:
-    result = subprocess.run(
-        [*SWARMLAB, "demo", "rejoin", "--executor", executor, "--strategies", "spread,rebalance", "-o", "json"],
-        capture_output=True,
-        text=True,
-        timeout=170,
-        check=False,
-    )
+def _demo(executor: str, *flags: str) -> list[dict[str, Any]]:
+    words = ("demo", "rejoin", "--executor", executor, "--strategies", "spread,rebalance", "-o", "json", *flags)
+    patience = 2 * PATIENCE_SECONDS
+    result = subprocess.run([*SWARMLAB, *words], capture_output=True, text=True, timeout=patience, check=False)
     assert result.returncode == 0, result.stderr
     told: list[dict[str, Any]] = json.loads(result.stdout)
     return told
@@ -49,26 +50,42 @@ def _check_story(told: list[dict[str, Any]]) -> None:
     assert rebalance["moves"] == sum(_lower_bound(counts) for counts in rebalance["after_loss"].values()) == 2
 
 
-@pytest.mark.timeout(180)
 def test_rejoin_on_processes() -> None:
     """spread leaves the returned node empty; rebalance makes both services even with one move each."""
     _check_story(_demo("process"))
 
 
+@pytest.fixture
+def own_image(engine_at: str) -> Iterator[str]:
+    """The test image under a name by which the containers of one test are known, whoever else uses the engine."""
+    repository, tag = "swarmlab-test/rejoin", uuid.uuid4().hex
+    client = docker.APIClient(base_url=engine_at, version="auto")
+    client.tag(TEST_IMAGE, repository, tag)
+    yield f"{repository}:{tag}"
+    client.remove_image(f"{repository}:{tag}")
+    client.close()
+
+
 @pytest.mark.docker
-@pytest.mark.timeout(180)
-def test_rejoin_on_containers(engine_at: str) -> None:
-    """The same on a real Engine, which has none of our containers afterwards."""
-    before = _containers(engine_at)
-    _check_story(_demo("docker"))
-    assert not set(_containers(engine_at)) - set(before)
+def test_rejoin_on_containers(engine_at: str, own_image: str) -> None:
+    """The same on a real Engine, which shows the tasks meanwhile and has none of our containers afterwards."""
+    seen: set[str] = set()
+    with ThreadPoolExecutor(1) as pool:
+        telling = pool.submit(_demo, "docker", "--image", own_image)
+        while not telling.done():
+            seen.update(_containers(engine_at, image=own_image))
+            wait([telling], timeout=0.2)
+    _check_story(telling.result())
+    assert {name.split(".")[0] for name in seen} == {"/api", "/web"}
+    assert not _containers(engine_at, image=own_image)
 
 
-def _containers(url: str, label: str = "com.docker.swarm.service.name") -> list[str]:
+def _containers(url: str, *, image: str = "", label: str = "com.docker.swarm.service.name") -> list[str]:
+    """The names of containers, stopped or not, with that label, and of that image where one is named."""
     client = docker.APIClient(base_url=url, version="auto")
     try:
         found = client.containers(all=True, filters={"label": label})
-        return [name for container in found for name in container["Names"]]
+        return [name for container in found if image in ("", container["Image"]) for name in container["Names"]]
     finally:
         client.close()
 
@@ -87,7 +104,8 @@ def _processes(mark: str) -> list[int]:
 
 def _ctrl_c(tmp_path: Path, executor: str, running: Callable[[str], list[Any]]) -> None:
     with live_cluster(tmp_path, "--strategy", "rebalance", "--executor", executor, "--workers", "2") as cluster:
-        words = ("service", "create", "--name", "web", "--replicas", "4", "--wait", TEST_IMAGE, "sleep", "31415926")
+        flags = ("--name", "web", "--replicas", "4", "--stop-signal", "SIGKILL", "--wait")
+        words = ("service", "create", *flags, TEST_IMAGE, "sleep", MARKER)
         cluster.ok(*words)
         cluster_id = json.loads(cluster.ok("status", "-o", "json"))["cluster_id"]
         assert len(running(cluster_id)) == 4
@@ -97,14 +115,12 @@ def _ctrl_c(tmp_path: Path, executor: str, running: Callable[[str], list[Any]]) 
     assert not _processes(str(cluster.socket))
 
 
-@pytest.mark.timeout(120)
 def test_ctrl_c_leaves_no_process(tmp_path: Path) -> None:
     """Tasks run as processes; after Ctrl-C none of them, no socket and no server is there."""
-    _ctrl_c(tmp_path, "process", lambda _: _processes("31415926"))
+    _ctrl_c(tmp_path, "process", lambda _: _processes(MARKER))
 
 
 @pytest.mark.docker
-@pytest.mark.timeout(120)
 def test_ctrl_c_leaves_no_container(tmp_path: Path, engine_at: str) -> None:
     """`docker ps` shows the tasks; after Ctrl-C none is there, stopped or not."""
-    _ctrl_c(tmp_path, "docker", lambda cluster_id: _containers(engine_at, f"swarmlab.cluster={cluster_id}"))
+    _ctrl_c(tmp_path, "docker", lambda cluster_id: _containers(engine_at, label=f"swarmlab.cluster={cluster_id}"))

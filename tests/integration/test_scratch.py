@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from patience import PATIENCE_SECONDS
 
 from swarmlab.edges.disk import Claim
 from swarmlab.embedded.scratch import scratch_directory
@@ -46,7 +47,7 @@ def test_the_next_start_clears_what_a_killed_one_left(temporary: Path) -> None:
     try:
         with scratch_directory() as path:
             assert sorted(found.name for found in temporary.iterdir()) == sorted([path.name, alive.name, link])
-        assert orphan.wait(10) == -9
+        assert orphan.wait(PATIENCE_SECONDS) == -9
     finally:
         claim.release()
         orphan.kill()

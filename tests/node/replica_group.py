@@ -1,6 +1,7 @@
 """Replicas over a modelled wire and modelled disks, in virtual time: a tick is 100 ms."""
 
 import random
+from collections.abc import Callable
 
 from swarmlab.api import Changes, Create, Instant, NodeId, Task, TaskId, after, seconds
 from swarmlab.node import RaftMember, Recovered, Replica, ReplicaConfig, founding, joining
@@ -41,15 +42,13 @@ class Seat:
             self.wire,
             lambda event, fields: self.records.append((event, dict(fields))),
         )
-        self.store = Store(
-            self.replica,
-            lambda: group.heap.now,
-            self.replica.snapshot,
-            lambda event: self.versions.append(event.view.version),
-        )
+        self.store, lead, resign = group.made(self, self.replica)
+        self.store.watch(None, lambda event: self.versions.append(event.view.version))
         self.up = True
         group.mesh.attach(self.raft_id, self.replica)
-        self.replica.start(self.store, lambda: self.turns.append("lead"), lambda: self.turns.append("resign"))
+        self.replica.start(
+            self.store, lambda: (self.turns.append("lead"), lead()), lambda: (self.turns.append("resign"), resign())
+        )
         self._tick_later(self.replica)
 
     def crash(self, kept: int = 0) -> None:
@@ -101,7 +100,11 @@ class Group:
             self.join(f"m{number}")
             self.run(2)
         if size > 1:
-            assert len(self.leader.replica._raft.members.voters) == size, self.leader.replica.status()
+            assert len(self.leader.replica.voters) == size, self.leader.replica.status()
+
+    def made(self, seat: Seat, replica: Replica) -> tuple[Store, Callable[[], None], Callable[[], None]]:
+        """A store for one life, and what to call when its turn to lead begins and ends."""
+        return Store(replica, self.heap.clock, replica.snapshot), lambda: None, lambda: None
 
     def join(self, name: str) -> Seat:
         """Have the leader admit that node, and start it."""

@@ -70,6 +70,7 @@ class Chaos:
             self._read: rng.choice([0, 5, 15]),
             self._transfer: rng.choice([0, 0.3, 1]),
             self._campaign: rng.choice([0, 0.5, 4]),
+            self._rivals: rng.choice([0, 1, 4]),
             self._unreachable: rng.choice([0, 0.5]),
         }
         weights = {**common, **rare}
@@ -242,6 +243,14 @@ class Chaos:
         if member.raft is not None:
             member.raft.campaign()
             self.cluster.settle(member)
+
+    def _rivals(self) -> None:
+        """Two ask for votes in the same moment, and one who gave its vote restarts."""
+        self._campaign()
+        self._campaign()
+        for _ in range(self._rng.randrange(6)):
+            self._deliver()
+        self._bounce()
 
     def _unreachable(self) -> None:
         member = self._leader()

@@ -89,8 +89,8 @@ class Safety(Watcher):
         else:
             terms = {entries[-1].term}
         best = max(
-            sum(self._members[voter].disk.has(commit, term) for voter in voters if voter in self._members)
-            for term in terms
+            (sum(self._members[voter].disk.has(commit, term) for voter in voters) for term in terms),
+            default=0,
         )
         assert best > len(voters) // 2, (
             f"durability: member {member.raft_id} committed {commit} with {best} of voters {list(voters)}"

@@ -99,6 +99,39 @@ def test_one_ready_at_a_time() -> None:
         raft.advance(ready)
 
 
+def test_own_vote_counts_once_it_is_durable() -> None:
+    """Else a restart could give it to another, or lead the same term twice. An older write does not make it durable."""
+    raft = a_member(founded([ConfigChange(ChangeKind.ADD_VOTER, ONE)]))
+    older = raft.ready()
+    assert older is not None
+    raft.tick()
+    raft.advance(older)
+    assert raft.role == Role.CANDIDATE
+    vote = raft.ready()
+    assert vote is not None
+    assert (vote.hard_state, vote.role) == (HardState(term=2, vote=ONE, commit=1), Role.CANDIDATE)
+    raft.advance(vote)
+    assert raft.role == Role.LEADER
+
+
+def test_entry_that_was_replaced_while_it_was_written_is_written_anew() -> None:
+    """What the disk got meanwhile is not taken for what the log has now; what is common is not written again."""
+    raft = a_member(a_log(1))
+
+    def append(term: int, sender: RaftId, *terms: int) -> Message:
+        entries = tuple(LogEntry(index, entry) for index, entry in enumerate(terms, 2))
+        return Message(kind=MessageKind.APPEND, to=ONE, sender=sender, term=term, index=1, log_term=1, entries=entries)
+
+    raft.step(append(2, TWO, 2, 2))
+    ready = raft.ready()
+    assert ready is not None
+    raft.step(append(3, THREE, 2, 3))
+    raft.advance(ready)
+
+    assert ready.entries == (LogEntry(2, 2), LogEntry(3, 2))
+    assert [(each.hard_state, each.entries) for each in done(raft)] == [(HardState(term=3), (LogEntry(3, 3),))]
+
+
 def test_batch_is_one_message_to_each_follower() -> None:
     """Proposals between two `ready` go together, and so do their answers and the word that they are committed."""
     cluster = Cluster()

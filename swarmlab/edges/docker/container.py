@@ -96,12 +96,17 @@ def container_labels(task: Task, spec: ContainerSpec, facts: NodeFacts) -> dict[
 
 
 def port_status(inspected: Mapping[str, Any]) -> PortStatus | None:
-    """The host ports that the engine says it bound, once each, sorted."""
+    """The host ports that the engine says it bound, once each, sorted.
+
+    A port that the engine chose may be another one under IPv6 than under IPv4. A node is reached by its IPv4 address as
+    a rule, so the ports there are told, and those of IPv6 only where there are no others.
+    """
     bound = (inspected.get("NetworkSettings") or {}).get("Ports") or {}
     ports = set()
     for key, bindings in bound.items():
         number, _, protocol = key.partition("/")
-        for binding in bindings or ():
+        told = [binding for binding in bindings or () if ":" not in binding.get("HostIp", "")] or bindings or ()
+        for binding in told:
             ports.add((int(number), _PROTOCOLS[protocol or "tcp"], int(binding["HostPort"])))
     if not ports:
         return None
@@ -121,11 +126,19 @@ def _environment(task: Task, spec: ContainerSpec, data: Tree) -> list[str]:
     return env
 
 
+def _port_bindings(task: Task) -> Json:
+    """{port of the container: its host ports}; one port may be published more than once."""
+    bindings: Json = {}
+    for port in _host_ports(task):
+        bindings.setdefault(_port_key(port), []).append({"HostPort": str(port.published_port or "")})
+    return bindings
+
+
 def _host_config(task: Task, spec: ContainerSpec, data: Tree, files: Sequence[tuple[TaskFile, Path]]) -> Json:
     driver = task.log_driver or task.spec.log_driver
     config: Json = {
         "Mounts": [_mount(mount, data) for mount in spec.mounts] + [_file_mount(file, path) for file, path in files],
-        "PortBindings": {_port_key(port): [{"HostPort": str(port.published_port or "")}] for port in _host_ports(task)},
+        "PortBindings": _port_bindings(task),
         "ReadonlyRootfs": spec.read_only,
         **_resources(task.spec.resources),
     }

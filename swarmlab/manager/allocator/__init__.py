@@ -18,6 +18,7 @@ from swarmlab.manager.allocator.networks import (
     named_network,
     publishes_through_ingress,
 )
+from swarmlab.manager.allocator.places import future_networks
 from swarmlab.manager.allocator.ports import DYNAMIC_PORTS
 from swarmlab.manager.allocator.spaces import LONGEST_PREFIX, NoSubnet, overlapping
 
@@ -30,6 +31,7 @@ __all__ = [
     "Allocator",
     "NoAddress",
     "NoSubnet",
+    "future_networks",
     "is_ingress",
     "named_network",
     "overlapping",

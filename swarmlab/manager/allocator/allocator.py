@@ -23,6 +23,7 @@ from swarmlab.api import (
     ServiceId,
     Task,
     TaskId,
+    TaskSpec,
     TaskState,
     TaskStatus,
     Update,
@@ -47,6 +48,17 @@ class _Proposed(NamedTuple):
 
     tag: str
     about: tuple[Owner, ...]
+
+
+class _Like(NamedTuple):
+    """What tasks of one spec and one service have in common."""
+
+    spec: TaskSpec | None = None
+    service: Service | None = None
+    #: The networks that each is to be on; None where it waits for something else.
+    wishes: places.Wishes | None = None
+    #: What it waits for; empty while it is only a matter of the next commits.
+    reason: str = ""
 
 
 class Allocator:
@@ -328,6 +340,7 @@ class Allocator:
         """
         advanced = []
         queue, self._tasks = self._tasks, {}
+        like = _Like()
         for task_id in queue:
             task = self._view.task(task_id)
             if task is None or task.status.state != TaskState.NEW:
@@ -338,13 +351,14 @@ class Allocator:
             service = self._view.service(task.service_id) if task.service_id else None
             if task.service_id and service is None:
                 continue
-            if service is not None and not self._is_allocated(service):
-                reason = self._failed.get(service.id, "")
-            else:
+            # Tasks that come together are mostly of one service and one spec.
+            if like.spec is not task.spec or like.service is not service:
+                like = self._like(task, service)
+            reason = like.reason
+            if like.wishes is not None:
                 try:
-                    with self._addresses.together((TASK, task_id)):
-                        networks = places.task_attachments(task, service, self._view, self._ingress, self._addresses)
-                except (NotReady, NoAddress) as error:
+                    networks = places.task_attachments(task, like.wishes, self._addresses) if like.wishes else ()
+                except NoAddress as error:
                     reason = self._explained(error, (TASK, task_id))
                 else:
                     advanced.append(_pending(task, service, networks, now))
@@ -352,6 +366,15 @@ class Allocator:
             if reason and reason != task.status.err:
                 advanced.append(replace(task, status=replace(task.status, err=reason, timestamp=now)))
         return advanced
+
+    def _like(self, task: Task, service: Service | None) -> "_Like":
+        """What holds for the task, and for each other one of its spec and service."""
+        if service is not None and not self._is_allocated(service):
+            return _Like(task.spec, service, None, self._failed.get(service.id, ""))
+        try:
+            return _Like(task.spec, service, places.task_wishes(task, service, self._view, self._ingress))
+        except NotReady as error:
+            return _Like(task.spec, service, None, self._explained(error, (TASK, task.id)))
 
     def _attached_nodes(self, records: list[Effect]) -> list[Node]:
         """Nodes with the places on networks that they need now."""

@@ -1,6 +1,6 @@
 """Places on networks: those of tasks, and one of each node on every network that its tasks are on."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from msgspec.structs import replace
 
@@ -18,12 +18,17 @@ from swarmlab.api import (
 )
 from swarmlab.manager.allocator.addresses import NODE, TASK, Addresses, NoAddress, Place
 from swarmlab.manager.allocator.networks import (
+    NotReady,
+    ingress_network,
     is_node_local,
     publishes_through_ingress,
     usable_network,
     wished_networks,
 )
 from swarmlab.store import Snapshot
+
+#: {network: itself, and how a task is to be on it}, in the order in which the task is attached.
+Wishes = Mapping[NetworkId, tuple[Network, NetworkAttachmentConfig]]
 
 
 def places_of(attachments: tuple[NetworkAttachment, ...]) -> Iterator[Place]:
@@ -36,31 +41,51 @@ def places_of(attachments: tuple[NetworkAttachment, ...]) -> Iterator[Place]:
     )
 
 
-def task_attachments(
-    task: Task, service: Service | None, view: Snapshot, ingress: Network | None, addresses: Addresses
-) -> tuple[NetworkAttachment, ...]:
-    """The places that a task gets: the ingress network first, then those it asks for, in its order.
+def task_wishes(task: Task, service: Service | None, view: Snapshot, ingress: Network | None) -> Wishes:
+    """The networks that a task is to be on: the ingress network first, then those it asks for, in its order.
 
     Raises:
         NotReady: A network cannot be used now.
-        NoAddress: A network has no address for it.
     """
+    return _wishes(task, service, view, ingress)
+
+
+def task_attachments(task: Task, wishes: Wishes, addresses: Addresses) -> tuple[NetworkAttachment, ...]:
+    """The places that a task gets.
+
+    Raises:
+        NoAddress: A network has no address for it. Nothing was given.
+    """
+    owner = (TASK, task.id)
+    with addresses.together(owner):
+        return tuple(
+            NetworkAttachment(
+                network=network,
+                addresses=() if is_node_local(network) else addresses.give(owner, network.id, wish.addresses),
+                aliases=wish.aliases,
+                driver_attachment_opts=wish.driver_attachment_opts,
+            )
+            for network, wish in wishes.values()
+        )
+
+
+def future_networks(service: Service, view: Snapshot) -> tuple[NetworkAttachment, ...]:
+    """The networks of the service's next task, without addresses; none while one of them cannot be used."""
+    try:
+        wishes = _wishes(None, service, view, ingress_network(view.networks()))
+    except NotReady:
+        return ()
+    return tuple(NetworkAttachment(network=network, aliases=wish.aliases) for network, wish in wishes.values())
+
+
+def _wishes(task: Task | None, service: Service | None, view: Snapshot, ingress: Network | None) -> Wishes:
     wishes: dict[NetworkId, tuple[Network, NetworkAttachmentConfig]] = {}
     if ingress is not None and service is not None and publishes_through_ingress(service):
         wishes[ingress.id] = usable_network(view, ingress.id), NetworkAttachmentConfig(target=ingress.id)
     for wish in wished_networks(task, service):
         network = usable_network(view, wish.target)
         wishes.setdefault(network.id, (network, wish))
-    owner = (TASK, task.id)
-    return tuple(
-        NetworkAttachment(
-            network=network,
-            addresses=() if is_node_local(network) else addresses.give(owner, network.id, wish.addresses),
-            aliases=wish.aliases,
-            driver_attachment_opts=wish.driver_attachment_opts,
-        )
-        for network, wish in wishes.values()
-    )
+    return wishes
 
 
 class NodePlaces:

@@ -52,7 +52,7 @@ from swarmlab.component import (
 )
 from swarmlab.manager.dispatcher.assignments import Assignments, Stream, TaskList, concerns_agent
 from swarmlab.manager.dispatcher.batch import Batch, NodeWish
-from swarmlab.manager.dispatcher.sessions import GRACE, GRACE_UNKNOWN, Session, jittered
+from swarmlab.manager.dispatcher.sessions import GRACE, GRACE_UNKNOWN, LOOK_AGAIN, Session, jittered
 from swarmlab.manager.dispatcher.story import node_story, task_story
 from swarmlab.store import Committed, Led, Snapshot
 
@@ -288,6 +288,7 @@ class Dispatcher:
     def _pulse(self, session: Session, due: Instant) -> list[Effect]:
         """The node may stay silent until `due`. The timer moves only when it is due, not with every beat."""
         session.due = due
+        session.doubted = False
         if session.timer is not None and session.timer <= due:
             return []
         session.timer = due
@@ -306,12 +307,28 @@ class Dispatcher:
             return []
         if kind + "/" == _ASSIGN:
             return self._send(view, session, now)
-        session.timer = None
+        set_for, session.timer = session.timer, None
         if now < session.due:
             return self._pulse(session, session.due)
+        if (effects := self._look_again(session, set_for, now)) is not None:
+            return effects
         del self._sessions[node_id]
         self._batch.want_node(node_id, NodeWish(NodeState.DOWN, "heartbeat failure"))
         return self._end(session, NotFound(f"node {node_id} was silent too long and is not registered any more"))
+
+    def _look_again(self, session: Session, set_for: Instant | None, now: Instant) -> list[Effect] | None:
+        """Put off what is made of a silence where this manager was held up itself; None where it was not.
+
+        A process that stood still, or a machine that had no time for it, finds its timers due and the beats of all
+        nodes waiting behind them: it would take every node for dead, and have all of their tasks replaced.
+        """
+        pause = Duration(int(LOOK_AGAIN * heartbeat_period(self._cluster)))
+        late = between(set_for, now) if set_for is not None else Duration(0)
+        if late <= (pause if session.doubted else 0):
+            return None
+        effects = self._pulse(session, after(now, pause))
+        session.doubted = True
+        return effects
 
     def _expect_end(self, node: Node, now: Instant) -> list[Effect]:
         """Give the tasks of a node up in time, unless it comes back. What made it DOWN was its last write."""

@@ -29,6 +29,8 @@ RATE_PERIOD = Duration(8 * SECOND)
 GRACE = 3
 #: The same for a node not heard of since this manager began to lead.
 GRACE_UNKNOWN = 6
+#: A manager that was held up itself looks again after this part of a period: beats may wait behind its own timer.
+LOOK_AGAIN = 0.25
 #: The next beat is due after the period, up to a tenth of it sooner or later.
 JITTER = 0.1
 
@@ -44,6 +46,7 @@ class Session:
         "_registrations",
         "_told",
         "call",
+        "doubted",
         "due",
         "greeted",
         "id",
@@ -64,6 +67,8 @@ class Session:
         self.due = Instant(0)
         #: For when the timer is set, if it is; `due` may have moved on since.
         self.timer: Instant | None = None
+        #: Silent when the timer fired late: a last look is set, before which nothing is made of it.
+        self.doubted = False
         self._registered_at = Instant(0)
         self._registrations = 0
         self._told: _Told | None = None

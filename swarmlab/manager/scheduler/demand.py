@@ -115,14 +115,15 @@ def group_of_tasks(group_id: str, first: Task, service: Service | None, count: i
     )
 
 
-def group_of_service(service: Service, count: int) -> Group:
-    """The group of `count` further tasks of the service, as its spec is now."""
+def group_of_service(service: Service, count: int, networks: Iterable[NetworkAttachment] = ()) -> Group:
+    """The group of `count` further tasks of the service on those networks, as its spec is now."""
     version = service.spec_version
     like = Task(
         service_id=service.id,
         spec=service.spec.task,
         spec_version=version,
         endpoint=service.endpoint if service.endpoint is not None else Endpoint(service.spec.endpoint),
+        networks=tuple(networks),
     )
     return group_of_tasks(group_id(service.id, version.index if version is not None else 0), like, service, count)
 

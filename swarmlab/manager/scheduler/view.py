@@ -21,6 +21,7 @@ from swarmlab.api import (
     VolumeAttachment,
     mode_of,
 )
+from swarmlab.manager.allocator import future_networks
 from swarmlab.manager.scheduler import affinity, filters
 from swarmlab.manager.scheduler.columns import Columns
 from swarmlab.manager.scheduler.demand import cluster_mounts, group_of_service, group_of_tasks, on_node
@@ -159,7 +160,7 @@ class View(ClusterView):
         found = self.snapshot.service(service)
         if found is None:
             raise NotFound(f"service {service} not found")
-        return self.know(group_of_service(found, count))
+        return self.know(group_of_service(found, count, future_networks(found, self.snapshot)))
 
     def know(self, group: Group) -> Group:
         """Remember what the id of the group stands for."""

@@ -22,7 +22,7 @@ class Calls:
 
     def run_until(self, ready: Callable[[], bool]) -> None:
         while not ready():
-            self._queue.get(timeout=30)()
+            self._queue.get(timeout=120)()
 
     def run_all(self) -> None:
         """What waits now."""

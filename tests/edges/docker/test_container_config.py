@@ -332,3 +332,26 @@ def test_networks_that_each_node_has_are_modes(networks: tuple[tuple[str, str], 
 def test_other_networks_are_refused(networks: tuple[tuple[str, str], ...], about: str) -> None:
     with pytest.raises(ExecutorError, match=about):
         container_config(on(*networks), FACTS, {}, ())
+
+
+def test_a_port_that_the_engine_chose_is_the_one_under_ipv4() -> None:
+    """An engine that is free to choose gives the families different ports once they got out of step."""
+
+    def published(*bindings: tuple[str, str]) -> list[int]:
+        bound = [{"HostIp": ip, "HostPort": port} for ip, port in bindings]
+        status = port_status({"NetworkSettings": {"Ports": {"80/tcp": bound}}})
+        assert status is not None
+        return [port.published_port for port in status.ports]
+
+    assert published(("0.0.0.0", "32803"), ("::", "32801")) == [32803]
+    assert published(("::", "32801")) == [32801]
+    assert published(("0.0.0.0", "80"), ("0.0.0.0", "81"), ("::", "80"), ("::", "81")) == [80, 81]
+
+
+def test_one_port_of_a_task_may_be_published_more_than_once() -> None:
+    ports = tuple(
+        PortConfig(target_port=80, published_port=published, publish_mode=PublishMode.HOST)
+        for published in (8080, 8081)
+    )
+    made = config(task={"endpoint": Endpoint(ports=ports)})
+    assert made["HostConfig"]["PortBindings"] == {"80/tcp": [{"HostPort": "8080"}, {"HostPort": "8081"}]}

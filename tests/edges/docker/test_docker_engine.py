@@ -15,7 +15,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
-from docker_engine import TEST_IMAGE
+from docker_engine import TEST_CLUSTER, TEST_IMAGE
 from executor_ground import docker_ground
 
 from swarmlab.api import ExecutorError
@@ -130,7 +130,7 @@ async def test_a_cancelled_call_ends_before_its_caller(engine: Engine) -> None:
         ended.append(True)
 
     made = await engine.call(
-        lambda api: api.create_container(TEST_IMAGE, ["sleep", "1000"], labels={"swarmlab.cluster": "swarmlab-test"})
+        lambda api: api.create_container(TEST_IMAGE, ["sleep", "1000"], labels={"swarmlab.cluster": TEST_CLUSTER})
     )
     identifier = made["Id"]
     await engine.call(lambda api: api.start(identifier))

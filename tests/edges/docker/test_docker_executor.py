@@ -1,10 +1,13 @@
 """What the docker executor does beside the contract, on a real engine."""
 
 import asyncio
+import contextlib
 import json
 import os
 import shutil
+import signal
 import stat
+import subprocess
 import tempfile
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -14,7 +17,6 @@ import pytest
 from docker_engine import TEST_CLUSTER, TEST_IMAGE, import_test_image
 from executor_ground import (
     FOREVER,
-    PATIENCE_SECONDS,
     LiveGround,
     a_config,
     a_secret,
@@ -22,6 +24,7 @@ from executor_ground import (
     docker_ground,
     secret_reference,
 )
+from patience import PATIENCE_SECONDS, wait_until
 
 from swarmlab.agent.exec import Executed, Interrupt, Operation
 from swarmlab.api import (
@@ -438,7 +441,7 @@ class OwnEngine:
             stderr=asyncio.subprocess.DEVNULL,
             start_new_session=True,
         )
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(PATIENCE_SECONDS):
             while not await engine_answers(self.url):
                 assert self._process.returncode is None, "dockerd does not come up"
                 await asyncio.sleep(0.05)
@@ -451,25 +454,23 @@ class OwnEngine:
 
     def clear(self) -> None:
         """End what the killed engine left, and delete its directory."""
-        import signal
-        import subprocess
-        import time
-
-        for _ in range(200):
-            left = [
-                int(path.name)
-                for path in Path("/proc").iterdir()
-                if path.name.isdecimal() and str(self.root).encode() in _command_line(path)
-            ]
-            if not left:
-                break
-            for pid in left:
-                os.kill(pid, signal.SIGKILL)
-            time.sleep(0.02)
+        wait_until(self._all_gone, lambda: f"processes of {self.root} do not end")
         for line in reversed(Path("/proc/self/mountinfo").read_text().splitlines()):
             if line.split()[4].startswith(str(self.root)):
                 subprocess.run(["umount", "-l", line.split()[4]], check=True)
         shutil.rmtree(self.root)
+
+    def _all_gone(self) -> bool:
+        """Kill what is left; whether nothing was."""
+        left = [
+            int(path.name)
+            for path in Path("/proc").iterdir()
+            if path.name.isdecimal() and str(self.root).encode() in _command_line(path)
+        ]
+        for pid in left:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        return not left
 
 
 def _command_line(process: Path) -> bytes:

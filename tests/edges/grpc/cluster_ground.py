@@ -115,6 +115,8 @@ class Station:
         self.answers: dict[type, Callable[[str, Any, int], None]] = {}
         self.gone: list[str] = []
         self.left: list[int] = []
+        #: What is served of the Raft between managers; set before it starts.
+        self.raft: grpc.GenericRpcHandler | None = None
         #: Set whenever something of the above happened.
         self.happened = asyncio.Event()
         self.board = Switchboard(self._receive, self._disconnected)
@@ -179,6 +181,7 @@ class Station:
             lab=Laboratory(self.world.plane),
             group=self,
             parts={"": lambda: True, "Raft": lambda: self.world.leader is not None},
+            more=(self.raft,) if self.raft is not None else (),
             attempts=Attempts(asyncio.get_running_loop().time, burst=5, per_second=0.001),
         )
         self.front = front

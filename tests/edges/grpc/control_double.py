@@ -8,6 +8,8 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
+from patience import PATIENCE_SECONDS
+
 from swarmlab.agent.exec import LogMessage as Line
 from swarmlab.agent.exec import LogOptions
 from swarmlab.api import (
@@ -215,7 +217,7 @@ class Served:
         self.lab = Laboratory(self.plane)
         self.server_logs = TaskLogs(self.plane, self.output.read)
         self.server = ControlServer(path, self.plane, self.server_logs, self.lab)
-        self.client = Client(path, timeout=10)
+        self.client = Client(path, timeout=PATIENCE_SECONDS)
 
 
 @asynccontextmanager

@@ -98,7 +98,7 @@ class Live:
         return joined
 
     def voters(self) -> tuple[RaftId, ...]:
-        return self.replica._raft.members.voters
+        return self.replica.voters
 
     def tasks(self) -> list[str]:
         return [task.id for task in self.store.view.tasks()]
@@ -140,9 +140,7 @@ class LiveGroup:
         self.all.append(live)
         self.up.add(live)
         voters = len(self.all)
-        await until(
-            lambda: any(len(each.replica._raft.members.voters) >= voters for each in self.up if each.replica.leads)
-        )
+        await until(lambda: any(len(each.replica.voters) >= voters for each in self.up if each.replica.leads))
         return live
 
     async def stop(self, live: Live) -> None:

@@ -5,7 +5,7 @@ from contextlib import asynccontextmanager
 
 import grpc
 import pytest
-from cluster_ground import MANAGER, WORKER, Station, call, code, stations
+from cluster_ground import MANAGER, WORKER, Station, World, call, code, stations
 
 from swarmlab.api import (
     AssignmentsRequest,
@@ -44,7 +44,7 @@ from swarmlab.api.proto import dispatcher_pb2, health_pb2, membership_pb2
 from swarmlab.api.wire import from_bytes, to_bytes
 from swarmlab.ca import Asked, Peer
 from swarmlab.edges.grpc.authorisation import RULES, forwarding_metadata
-from swarmlab.edges.grpc.gate import STRANGERS_CALLS
+from swarmlab.edges.grpc.gate import STRANGERS_CALLS, calling_node
 from swarmlab.edges.grpc.listener import MAX_REQUEST_BYTES
 from swarmlab.edges.grpc.membership import Admitted, Member, join_group, leave_group
 from swarmlab.edges.tls.security import channel
@@ -376,6 +376,31 @@ async def test_our_own_managers_join_and_leave(station):
     assert station.left == [7]
     assert membership_pb2.ResolveAddressResponse.FromString(found).addr == station.addr
     assert unknown[0] is grpc.StatusCode.NOT_FOUND
+
+
+async def test_the_raft_between_managers(short_path):
+    """Whatever its methods are called, they are for managers; their handler writes by itself, and knows who calls."""
+    callers = []
+
+    async def carry(parcels, context):
+        callers.append(calling_node())
+        async for parcel in parcels:
+            await context.write(parcel)
+
+    methods = {"Carry": grpc.stream_stream_rpc_method_handler(carry)}
+    station = Station(World(), "m1", short_path)
+    station.raft = grpc.method_handlers_generic_handler("swarmlab.raft.v1.Raft", methods)
+    async with station:
+        async with dialled(station, "m2", MANAGER) as made:
+            carrying = made.stream_stream("/swarmlab.raft.v1.Raft/Carry")()
+            await carrying.write(b"one")
+            assert await carrying.read() == b"one"
+            await carrying.done_writing()
+            assert await carrying.read() is grpc.aio.EOF
+        async with dialled(station) as made:
+            carrying = made.stream_stream("/swarmlab.raft.v1.Raft/Carry")()
+            assert (await code(carrying.read()))[0] is DENIED
+    assert callers == ["m2"]
 
 
 async def test_health(station):

@@ -11,6 +11,7 @@ import grpc
 import pytest
 from control_double import Plane, serving
 from msgspec.structs import replace
+from patience import PATIENCE_SECONDS
 
 from swarmlab.api import (
     Annotations,
@@ -146,7 +147,7 @@ async def test_server_that_went_away_is_noticed_by_the_next_call(short_path):
     """A client that outlives its server raises StateError, for changes too: nothing was sent."""
     path = short_path / "control.sock"
     async with serving(path) as served:
-        other = Client(path, timeout=5)
+        other = Client(path, timeout=PATIENCE_SECONDS)
         await other.__aenter__()
         assert await other.serves()
         assert await served.client.serves()
@@ -278,7 +279,7 @@ async def raw(path: Path, method: str, data: bytes) -> grpc.aio.AioRpcError:
     """The status that a client of another make gets for these bytes."""
     async with grpc.aio.insecure_channel(address(path)) as channel:
         with pytest.raises(grpc.aio.AioRpcError) as caught:
-            await channel.unary_unary(method)(data, timeout=5)
+            await channel.unary_unary(method)(data, timeout=PATIENCE_SECONDS)
     return caught.value
 
 

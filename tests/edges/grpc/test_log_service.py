@@ -5,6 +5,7 @@ from contextlib import aclosing
 
 import pytest
 from msgspec.structs import replace
+from patience import PATIENCE_SECONDS
 
 from swarmlab.api import (
     Annotations,
@@ -145,7 +146,7 @@ async def test_follow_joins_tasks_that_start_later(web):
         web.output.write("t3", 3, "late")
         web.plane.commit(Changes.atomic(Update(started)))
         assert (await anext(lines)).data == b"late"
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE_SECONDS):
         for task in ("t1", "t2", "t3"):
             await web.output.over[TaskId(task)].wait()
 
@@ -162,7 +163,7 @@ async def test_follow_of_single_tasks_ends_with_them(web):
     web.output.end("t1")
     ended = replace(web.plane.view.task(TaskId("t1")), status=TaskStatus(state=TaskState.COMPLETE))
     web.plane.commit(Changes.atomic(Update(ended)))
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE_SECONDS):
         assert await reading == ["a"]
 
 

@@ -5,6 +5,7 @@ from contextlib import aclosing
 
 import pytest
 from msgspec.structs import replace
+from patience import PATIENCE_SECONDS
 
 from swarmlab.api import (
     Annotations,
@@ -207,7 +208,7 @@ async def test_a_client_that_leaves_is_not_followed_any_more(served):
     (follower,) = served.plane.followers
     assert not follower.cancelled.is_set()
     await feed.aclose()
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE_SECONDS):
         await follower.cancelled.wait()
 
 

@@ -4,14 +4,14 @@ import asyncio
 import os
 import signal
 import sys
-import time
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import msgspec
 import pytest
-from executor_ground import FOREVER, PATIENCE_SECONDS, LiveGround, process_ground, span
+from executor_ground import FOREVER, LiveGround, process_ground, span
 from msgspec.structs import replace
+from patience import PATIENCE_SECONDS
 
 from swarmlab.agent.exec import Dependencies, Executed, Operation
 from swarmlab.api import (
@@ -203,10 +203,11 @@ async def test_a_cluster_volume_is_an_error(node: LiveGround) -> None:
 async def test_ulimits_and_the_memory_limit_hold(node: LiveGround) -> None:
     limits = ResourceRequirements(limits=Resources(memory_bytes=64 << 20))
     script = "import resource as r; print(r.getrlimit(r.RLIMIT_NOFILE)); bytearray(256 << 20)"
+    waiting = 'until [ "$(ulimit -d)" != unlimited ]; do sleep 0.05; done; exec "$@"'
     task = node.bare_task(
         image="none",
-        # The limits are set a moment after the start.
-        command=("sh", "-c", 'sleep 0.2; exec "$@"', "sh", sys.executable, "-c", script),
+        # The limits are set a moment after the start, that of memory last.
+        command=("sh", "-c", waiting, "sh", sys.executable, "-c", script),
         ulimits=(Ulimit("nofile", 100, 200),),
         task_spec={"resources": limits},
     )
@@ -281,9 +282,7 @@ def parent_and_state(pid: int) -> tuple[int, str] | None:
 async def test_a_flood_of_output_does_not_stop_the_node(node: LiveGround) -> None:
     flood, quiet = node.task("yes"), node.task("echo quiet")
     await node.run(flood)
-    began = time.monotonic()
     assert await node.output(quiet) == ["quiet"]
-    assert time.monotonic() - began < 5
     assert (await node.do(SHUTDOWN, flood)).error is None
 
 
@@ -332,7 +331,7 @@ async def test_a_killed_worker_leaves_nothing_that_its_next_life_does_not_end(
         "ended=exit 0",
     )
     place = str(tmp_path)
-    arguments = [str(base), f"{node.node}killed", *(line.replace("%s", place) for line in lines)]
+    arguments = [str(base), node.facts.cluster, f"{node.node}killed", *(line.replace("%s", place) for line in lines)]
     worker = await asyncio.create_subprocess_exec(
         sys.executable,
         str(Path(__file__).parent / "worker_for_kill.py"),

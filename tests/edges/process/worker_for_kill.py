@@ -1,4 +1,4 @@
-"""A worker that starts tasks and then waits to be killed: `worker_for_kill.py BASE NODE TASK=LINE ...`."""
+"""A worker that starts tasks and then waits to be killed: `worker_for_kill.py BASE CLUSTER NODE TASK=LINE ...`."""
 
 import asyncio
 import sys
@@ -11,10 +11,10 @@ from swarmlab.edges.nodefacts import NodeFacts
 from swarmlab.edges.process import ProcessExecutor
 
 
-async def main(base: str, node: str, *lines: str) -> None:
+async def main(base: str, cluster: str, node: str, *lines: str) -> None:
     """Start the tasks, say so, and wait."""
     executor = ProcessExecutor(
-        Path(base), NodeFacts(node_id=NodeId(node), cluster="swarmlab-test", hostname="host1"), LiveClock()
+        Path(base), NodeFacts(node_id=NodeId(node), cluster=cluster, hostname="host1"), LiveClock()
     )
     await executor.adopt([])
     for line in lines:

@@ -228,6 +228,11 @@ class Desk:
     def do_advance(self, span: str) -> None:
         self.time.advance(parse_duration(span))
 
+    def do_stall(self, span: str) -> None:
+        """The manager stands still for so long; its timers are due all at once then."""
+        self.time.stand_still(parse_duration(span))
+        self.time.advance(0)
+
     def do_managers(self, *names: str) -> None:
         self.managers = [_peer(name) for name in names]
         self.assembly.post("dispatcher", ManagersChanged())

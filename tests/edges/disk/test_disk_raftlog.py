@@ -245,7 +245,7 @@ def test_a_torn_write_is_as_if_it_had_not_been(tmp_path):
 WRITER = """
 import sys
 sys.path.insert(0, sys.argv[1])
-from test_raft_log import Open, entry, an_image
+from test_disk_raftlog import Open, entry, an_image
 opened = Open(sys.argv[2])
 first = index = opened.log.recovered.image.meta.index + len(opened.log.recovered.entries) + 1
 
