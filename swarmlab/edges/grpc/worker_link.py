@@ -85,6 +85,7 @@ class WorkerLink:
         receive: Hands the agent an answer, or the error that a call ended with: (message, number of the call).
         disconnected: Tells the agent that the connection is gone, and every call with it.
         node_tasks: Whose lines are published when managers ask for them; None: no lines of this node are to be had.
+        unreached: Told of a manager with which no connection came about.
     """
 
     def __init__(
@@ -94,12 +95,14 @@ class WorkerLink:
         receive: Callable[[Any, int], None],
         disconnected: Callable[[], None],
         node_tasks: NodeTasks | None = None,
+        unreached: Callable[[Peer], None] | None = None,
     ) -> None:
         self._remotes = remotes
         self._channels = channels
         self._receive = receive
         self._disconnected = disconnected
         self._node_tasks = node_tasks
+        self._unreached = unreached
         self._group = asyncio.TaskGroup()
         self._connection: _Connection | None = None
         self._closing = False
@@ -241,6 +244,9 @@ class WorkerLink:
                 error.code().name,
                 error.details(),
             )
+            is_away = error.code() is grpc.StatusCode.UNAVAILABLE and not connection.greeted
+            if is_away and self._unreached is not None:
+                self._unreached(connection.peer)
         self._remotes.observe(connection.peer, answered=False)
         self._hang_up()
         if known is not None and call:
