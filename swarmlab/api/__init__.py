@@ -219,6 +219,7 @@ from swarmlab.api.mounts import BindOptions, Mount, TmpfsOptions, VolumeOptions
 from swarmlab.api.naming import name_of, node_name, runtime_of, task_name
 from swarmlab.api.networks import IPAMConfig, IPAMOptions, NetworkAttachmentConfig, PortConfig, PortStatus
 from swarmlab.api.nodes import (
+    RAFT_PLUGIN,
     EngineDescription,
     ManagerStatus,
     NodeCSIInfo,
@@ -333,6 +334,7 @@ __all__ = [
     "MICROSECOND",
     "MILLISECOND",
     "MINUTE",
+    "RAFT_PLUGIN",
     "SECOND",
     "UNLOCK_SUBSYSTEM",
     "AcceptancePolicy",

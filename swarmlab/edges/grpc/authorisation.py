@@ -8,14 +8,14 @@ from collections.abc import Collection, Iterable, Mapping
 from enum import Enum
 from typing import Any, NamedTuple
 
-from swarmlab.api import ClusterId, Forbidden, NodeId, NodeRole, TooLarge, Unsupported, Value
+from swarmlab.api import RAFT_PLUGIN, ClusterId, Forbidden, NodeId, NodeRole, TooLarge, Unsupported, Value
 from swarmlab.ca import Identity, Peer
 from swarmlab.edges.tls.x509 import UNITS
 
 _PACKAGE = "docker.swarmkit.v1"
 _LAB = "swarmlab.lab.v1"
 #: Managers among themselves; every method of the package is theirs alone.
-RAFT = "swarmlab.raft.v1"
+RAFT = RAFT_PLUGIN.name
 
 #: Keys of the metadata of a call that is passed on.
 CERT, CERT_CN, CERT_ORG, CERT_OU = "forwarded_cert", "forwarded_cert_cn", "forwarded_cert_org", "forwarded_cert_ou"

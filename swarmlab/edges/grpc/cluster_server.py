@@ -12,6 +12,7 @@ import grpc
 
 from swarmlab.edges.grpc import authority, control, health, lab, logs, membership, node_services, watch
 from swarmlab.edges.grpc.attempts import Attempts
+from swarmlab.edges.grpc.authorisation import RAFT
 from swarmlab.edges.grpc.gate import Gate
 from swarmlab.edges.grpc.handlers import Streams, service_handler
 from swarmlab.edges.grpc.listener import Listener, Options
@@ -100,7 +101,8 @@ def _handlers(services: Services, streams: Streams) -> Sequence[grpc.GenericRpcH
         service_handler(authority.NODE_CA, authority.node_ca_methods(board, services.attempts), {}, streams),
         service_handler(membership.SERVICE, membership.methods(services.group), {}, streams),
         service_handler(membership.RESOLVER, membership.resolving(services.group), {}, streams),
-        service_handler(health.SERVICE, health.methods(services.parts), {}, streams),
+        # Who would join the group asks for that part first: a stock manager does not have it.
+        service_handler(health.SERVICE, health.methods({RAFT: _speaks, **services.parts}), {}, streams),
         service_handler(control.SERVICE, control.methods(services.control_plane), {}, streams),
         service_handler(watch.SERVICE, {}, watch.streams(services.control_plane), streams),
         service_handler(logs.SERVICE, {}, logs.streams(services.log_source), streams),
@@ -109,3 +111,7 @@ def _handlers(services: Services, streams: Streams) -> Sequence[grpc.GenericRpcH
         ),
         *services.more,
     )
+
+
+def _speaks() -> bool:
+    return True
