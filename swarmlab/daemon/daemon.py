@@ -232,6 +232,7 @@ class Daemon:
         return replace(
             status,
             role=member.security.identity.role,
+            error=self._error or member.trouble,
             leader_addr=leader.addr if leader is not None else "",
             managers=tuple(peer.addr for peer in member.managers),
             certificate_expiry=member.security.credentials.validity()[1],
@@ -348,7 +349,8 @@ class Daemon:
         """
         self._be(DaemonState.PENDING)
         credentials = self._kept_credentials(unlock_key)
-        await self._start_member(Beginning(record, credentials, self.directory.remotes(), unlock_key=unlock_key))
+        remotes = self.directory.remotes()
+        await self._start_member(Beginning(record, credentials, remotes, unlock_key=unlock_key, resumes=True))
         self._be(DaemonState.ACTIVE)
 
     def _kept_credentials(self, unlock_key: bytes | None) -> Credentials:

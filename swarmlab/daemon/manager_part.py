@@ -23,6 +23,7 @@ from swarmlab.daemon.cluster_view import Belonging, Lead, ManagersGroup
 from swarmlab.daemon.config import Address, DaemonConfig
 from swarmlab.daemon.laboratory import Keeper, Laboratory
 from swarmlab.daemon.local import LocalServer
+from swarmlab.daemon.meeting_point import MeetingPoint
 from swarmlab.daemon.plane import Plane
 from swarmlab.daemon.state import StateDirectory
 from swarmlab.daemon.story import Story
@@ -38,6 +39,7 @@ from swarmlab.edges.grpc.handlers import Streams, abort, service_handler
 from swarmlab.edges.grpc.raft_transport import RaftTransport
 from swarmlab.edges.grpc.switchboard import Switchboard
 from swarmlab.edges.tls.front import TlsFront
+from swarmlab.edges.tls.local_front import LocalTlsFront
 from swarmlab.edges.tls.security import Security
 from swarmlab.edges.tls.signer import root_made, signed
 from swarmlab.manager.dispatcher import ManagersChanged
@@ -60,6 +62,8 @@ from swarmlab.store import Committed
 HAND_OVER_SECONDS = 3.0
 #: The keys of the log, in the manager's directory.
 KEYS = "keys.json"
+#: The local socket once more, in TLS, beside the plain one: for stock `swarmctl`.
+SWARMCTL = "swarmctl.sock"
 
 
 class Place(NamedTuple):
@@ -115,6 +119,7 @@ class ManagerPart:
         self._status: Status | None = None
         self._cluster: Cluster | None = None
         self._changed = asyncio.Event()
+        self._engines: MeetingPoint | None = None
 
     @property
     def manager(self) -> Manager:
@@ -215,6 +220,12 @@ class ManagerPart:
         stack.callback(raft.stop)
         place.local.open(_local_handlers(services, Gate(local_peer, belonging, forwarder), streams))
         stack.callback(place.local.close)
+        socket = place.state.socket
+        await stack.enter_async_context(
+            LocalTlsFront(socket.with_name(SWARMCTL), socket, place.security.server_context)
+        )
+        self._engines = MeetingPoint(place.listen.host, place.advertise.host, manager.view, around)
+        await stack.enter_async_context(self._engines)
         self._begin_to_act(stack, board)
 
     def _open_log(self, stack: AsyncExitStack) -> RaftLog:
@@ -325,6 +336,8 @@ class ManagerPart:
             self._place.expelled()
 
     def _committed(self, committed: Committed) -> None:
+        if self._engines is not None:
+            self._engines.look(committed)
         for change in committed.changes:
             if isinstance(change.object, Cluster):
                 self._take_cluster(change.object)
