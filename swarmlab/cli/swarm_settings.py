@@ -162,13 +162,27 @@ async def _changed_over(client: "Client", *, quiet: bool) -> None:
     changes = WatchActionKind(WatchActionKind.WATCH_ACTION_UPDATE | WatchActionKind.WATCH_ACTION_REMOVE)
     async for _ in client.watch(tuple(WatchEntry(kind=kind, action=changes) for kind in ("cluster", "node"))):
         cluster = await the_cluster(client)
-        if cluster.root_ca.root_rotation is None:
+        if _is_obeyed(cluster):
             return
+        if cluster.root_ca.root_rotation is None:
+            continue  # the new root is still being made
         line = _progress(await client.list_nodes(), cluster.root_ca.root_rotation.ca_cert)
         if line != said and not quiet:
             print(line, file=sys.stderr)
             said = line
     raise CommandError("the feed of changes ended before the rotation did; 'swarmlab swarm ca' shows the root in use")
+
+
+def _is_obeyed(cluster: Cluster) -> bool:
+    """The cluster has the root that its settings ask for, and no other one is on its way."""
+    from swarmlab.api.trust import same_certificates
+
+    config, root = cluster.spec.ca_config, cluster.root_ca
+    return (
+        root.root_rotation is None
+        and root.last_forced_rotation == config.force_rotate
+        and (not config.signing_ca_cert or same_certificates(config.signing_ca_cert, root.ca_cert))
+    )
 
 
 def _progress(nodes: Sequence[Node], new_root: bytes) -> str:
