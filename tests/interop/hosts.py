@@ -6,12 +6,14 @@ Needs root, iproute2 and docker.io. Everything of a host lies below one director
 import contextlib
 import itertools
 import os
+import re
 import shutil
 import signal
 import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Self
 
@@ -19,6 +21,8 @@ from typing import Self
 NETWORK = "10.213.77"
 START_SECONDS = 60.0
 STOP_SECONDS = 15.0
+#: For what takes a second or ten, on a machine that does ten other things.
+PATIENCE_SECONDS = 100.0
 _SEARCH = f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin"
 
 
@@ -73,16 +77,19 @@ class Host:
         """What `command` prints on this host.
 
         Raises:
-            RuntimeError: It failed; with all that it printed.
+            RuntimeError: It failed, with all that it printed; or it took longer than `seconds`.
         """
-        done = subprocess.run(
-            self.words(*command),
-            capture_output=True,
-            text=True,
-            check=False,
-            env=self.environment(env),
-            timeout=seconds,
-        )
+        try:
+            done = subprocess.run(
+                self.words(*command),
+                capture_output=True,
+                text=True,
+                check=False,
+                env=self.environment(env),
+                timeout=seconds,
+            )
+        except subprocess.TimeoutExpired as error:
+            raise RuntimeError(f"{self.name}: {' '.join(command)} took more than {seconds:g} s") from error
         if check and done.returncode != 0:
             told = (done.stderr + done.stdout).strip()
             raise RuntimeError(f"{self.name}: {' '.join(command)} ended with {done.returncode}: {told}")
@@ -108,7 +115,9 @@ class Host:
             # One that was killed leaves them, and the next start would wait for a process of that number.
             left.unlink()
         self._engine = self.start(
-            tool("unshare"), "-m", "--propagation", "slave",
+            # A host name of its own, by which the swarm knows the Engine.
+            tool("unshare"), "--mount", "--uts", "--propagation", "slave",
+            "sh", "-c", 'busybox hostname "$0" && exec "$@"', self.name,
             tool("dockerd"),
             "--data-root", f"{self.home}/data",
             "--exec-root", f"{self.home}/exec",
@@ -127,36 +136,24 @@ class Host:
             time.sleep(0.1)
 
     def stop_engine(self, number: int = signal.SIGTERM) -> None:
-        """Stop the Engine by that signal."""
+        """Stop the Engine by that signal; containers of one that is killed are ended too, as by a loss of power."""
         if self._engine is not None:
             end(self._engine, number)
             self._engine = None
+            self._sweep()
 
     def docker(self, *words: str, check: bool = True, seconds: float = 60) -> str:
         """What the `docker` command prints here."""
         return self.run(tool("docker"), *words, check=check, seconds=seconds).strip()
 
     def import_busybox(self, image: str = "busybox:latest") -> None:
-        """An image without a registry: the static busybox and a name for every applet that tests use."""
+        """An image without a registry: the static busybox, and a name for each of its applets."""
         with tempfile.TemporaryDirectory() as folder:
             root = Path(folder)
             for directory in ("bin", "etc", "tmp"):
                 (root / directory).mkdir()
             shutil.copy(tool("busybox"), root / "bin" / "busybox")
-            for applet in (
-                "sh",
-                "sleep",
-                "cat",
-                "echo",
-                "ls",
-                "true",
-                "false",
-                "httpd",
-                "wget",
-                "ping",
-                "nc",
-                "hostname",
-            ):
+            for applet in set(run(tool("busybox"), "--list").split()) - {"busybox"}:
                 (root / "bin" / applet).symlink_to("busybox")
             archive = root.parent / f"{root.name}.tar"
             try:
@@ -166,16 +163,95 @@ class Host:
                 archive.unlink(missing_ok=True)
 
     def tail(self, log: str, lines: int = 15) -> str:
-        """The end of a log of this host."""
-        return "\n".join((self.home / log).read_text(errors="replace").splitlines()[-lines:])
+        """The end of a log of this host; empty where there is none."""
+        return "\n".join(_read(self.home / log).splitlines()[-lines:])
+
+    def terminate(self) -> None:
+        """Ask all that was started here to end, without waiting for it."""
+        for process in self._processes:
+            with contextlib.suppress(ProcessLookupError):
+                process.terminate()
 
     def close(self) -> None:
         """End all that was started here."""
         for process in reversed(self._processes):
             end(process)
-        mounts = [line.split()[4] for line in Path("/proc/self/mountinfo").read_text().splitlines()]
-        for point in sorted((point for point in mounts if point.startswith(f"{self.home}/")), reverse=True):
-            run("umount", "-l", point, check=False)
+        self._sweep()
+        _unmount_below(self.home)
+        _remove_groups(self.namespace)
+
+    def _sweep(self) -> None:
+        """Kill what a killed Engine leaves: its containers, containerd, shims and proxies."""
+        _remove_groups(self.namespace)
+        running = {process.pid for process in self._processes if process.poll() is None}
+        _kill_all(lambda: [pid for pid in _inside(self.namespace) if pid not in running and _is_of_engine(pid)])
+
+
+def _read(path: Path) -> str:
+    """Its text; empty where it is gone."""
+    try:
+        return path.read_text(errors="replace")
+    except OSError:
+        return ""
+
+
+def _is_alive(pid: str) -> bool:
+    """Whether the process runs; a zombie does not."""
+    state = _read(Path(f"/proc/{pid}/stat")).rpartition(")")[2].split()
+    return bool(state) and state[0] not in "ZX"
+
+
+def _inside(namespace: str) -> list[int]:
+    """The processes in that network."""
+    return [int(word) for word in run(tool("ip"), "netns", "pids", namespace, check=False).split()]
+
+
+def _is_of_engine(pid: int) -> bool:
+    name = Path(_read(Path(f"/proc/{pid}/cmdline")).split("\0")[0]).name
+    return name.startswith(("containerd", "docker-proxy", "dockerd"))
+
+
+def _kill_all(processes: Callable[[], list[int]]) -> None:
+    """Kill them until none is left, or they do not die."""
+    end_of_patience = time.monotonic() + STOP_SECONDS
+    while (left := processes()) and time.monotonic() < end_of_patience:
+        for pid in left:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        time.sleep(0.02)
+
+
+def _remove_groups(namespace: str) -> None:
+    """Kill a host's containers, which its control groups hold, and remove the groups."""
+    tops = [top for top in Path("/sys/fs/cgroup").glob(f"*/{namespace}") if top.is_dir()]
+    groups = [*tops, *(path for top in tops for path in top.rglob("*") if path.is_dir())]
+    _kill_all(lambda: [int(word) for group in groups for word in _read(group / "cgroup.procs").split()])
+    for group in sorted(groups, key=lambda path: len(path.parts), reverse=True):
+        with contextlib.suppress(OSError):
+            group.rmdir()
+
+
+def _unmount_below(folder: Path) -> None:
+    mounts = [line.split()[4] for line in Path("/proc/self/mountinfo").read_text().splitlines()]
+    for point in sorted((point for point in mounts if point.startswith(f"{folder}/")), reverse=True):
+        run("umount", "-l", point, check=False)
+
+
+def clear_dead() -> None:
+    """Take away the hosts of runs that were killed before they could do so themselves."""
+
+    def is_dead(name: str) -> bool:
+        match = re.match(r"swl(\d+)x\d+(sw$|h\d+$|-)", name)
+        return match is not None and not _is_alive(match[1])
+
+    for name in sorted(path.name for path in Path("/run/netns").glob("swl*") if is_dead(path.name)):
+        _kill_all(lambda name=name: _inside(name))  # type: ignore[misc]
+        _remove_groups(name)
+        run(tool("ip"), "netns", "del", name, check=False)
+    for home in Path(tempfile.gettempdir()).glob("swl*"):
+        if is_dead(home.name):
+            _unmount_below(home)
+            shutil.rmtree(home, ignore_errors=True)
 
 
 def end(process: subprocess.Popen[bytes], number: int = signal.SIGTERM) -> None:
@@ -198,13 +274,14 @@ class Hosts:
     _numbers = itertools.count()
 
     def __init__(self, *names: str) -> None:
-        self._mark = f"swl{os.getpid() % 100000}{next(self._numbers)}"
+        self._mark = f"swl{os.getpid()}x{next(self._numbers)}"
         # Sockets lie in it, whose paths may have 107 bytes.
         self._home = Path(tempfile.mkdtemp(prefix=f"{self._mark}-"))
         self._names = names
         self.hosts: dict[str, Host] = {}
 
     def __enter__(self) -> Self:
+        clear_dead()
         try:
             self._switch()
             for number, name in enumerate(self._names, start=1):
@@ -249,6 +326,17 @@ class Hosts:
         run(ip, "-n", namespace, "route", "add", "default", "via", f"{NETWORK}.254")
         self.hosts[name] = Host(name, namespace, address, home)
 
+    def start_engines(self, *names: str) -> None:
+        """Start Engines on those hosts, all at once, and give each of them the image."""
+
+        def start(host: Host) -> None:
+            host.start_engine()
+            host.import_busybox()
+
+        with ThreadPoolExecutor(len(names)) as pool:
+            for started in [pool.submit(start, self.hosts[name]) for name in names]:
+                started.result()
+
     def cut(self, host: Host, cut: bool = True) -> None:
         """Pull the plug of a host's wire, or put it in again."""
         number = host.address.rpartition(".")[2]
@@ -257,13 +345,15 @@ class Hosts:
     def close(self) -> None:
         """End everything and take it away."""
         for host in self.hosts.values():
+            host.terminate()
+        for host in self.hosts.values():
             host.close()
         for namespace in (*(host.namespace for host in self.hosts.values()), self._switch_namespace):
             run(tool("ip"), "netns", "del", namespace, check=False)
         shutil.rmtree(self._home, ignore_errors=True)
 
 
-def until(holds: Callable[[], object], seconds: float = 30.0, what: str = "") -> None:
+def until(holds: Callable[[], object], seconds: float = PATIENCE_SECONDS, what: str = "") -> None:
     """Wait until `holds()` is true; what it raised last is told when it never is."""
     end_of_patience = time.monotonic() + seconds
     trouble: Exception | None = None
@@ -274,5 +364,6 @@ def until(holds: Callable[[], object], seconds: float = 30.0, what: str = "") ->
             trouble = None
         except (RuntimeError, ValueError, KeyError, IndexError) as error:
             trouble = error
-        time.sleep(0.1)
+        # A look is often a command, which costs more than the wait.
+        time.sleep(0.25)
     raise TimeoutError(f"{what or holds} did not come true within {seconds:g} s{f': {trouble}' if trouble else ''}")
