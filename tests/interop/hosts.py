@@ -162,6 +162,14 @@ class Host:
             finally:
                 archive.unlink(missing_ok=True)
 
+    def ended(self) -> list[str]:
+        """What was started here and has ended by itself: the command, and its exit code or the negative signal."""
+        return [
+            f"{' '.join(map(str, process.args[2:5]))} ended with {process.returncode}"  # type: ignore[index]
+            for process in self._processes
+            if process.poll() is not None
+        ]
+
     def tail(self, log: str, lines: int = 15) -> str:
         """The end of a log of this host; empty where there is none."""
         return "\n".join(_read(self.home / log).splitlines()[-lines:])
