@@ -1,7 +1,9 @@
 """The process in which CP-SAT runs, from the side of those who ask it.
 
 It is apart because a solver must not hold the interpreter of a control loop, nor take it along when it crashes or needs
-too much memory. It starts with the strategy and imports OR-Tools while the cluster starts; it ends when its input does.
+too much memory. It starts with the first strategy that needs it and imports OR-Tools while the cluster starts; it ends
+with this process. It has no memory of what it was asked, so it does not matter who asks it: a strategy that is done
+leaves it to the next one, which saves a start of a second.
 """
 
 import importlib.util
@@ -30,7 +32,7 @@ class Solver:
         if importlib.util.find_spec("ortools") is None:
             raise PluginError(name, "", "needs OR-Tools, which is not installed: pip install 'ortools>=9.12'")
         self._name = name
-        self._start()
+        _IDLE.append(_taken())
 
     def ask(self, problem: Mapping[str, Any]) -> Any:
         """The answer to a problem, as `cpsat.solved` gives it.
@@ -38,20 +40,26 @@ class Solver:
         Raises:
             PluginError: The process ended, was silent for `PATIENCE` seconds, or failed; then the next has a new one.
         """
-        if self._process.poll() is not None:
-            self._end()
-            self._start()
+        line = json.dumps(problem, separators=(",", ":")).encode() + b"\n"
+        process = _taken()
         try:
-            answer = json.loads(self._exchange(json.dumps(problem, separators=(",", ":")).encode() + b"\n"))
+            answer = json.loads(process.exchange(line))
         except (OSError, EOFError, ValueError) as error:
-            self._end()
-            code = self._process.returncode
+            code = process.end()
             raise PluginError(self._name, "place", f"its solver gave no answer: {error} (exit code {code})") from error
+        _IDLE.append(process)
         if "error" in answer:
             raise PluginError(self._name, "place", f"its solver failed: {answer['error']}")
         return answer
 
-    def _start(self) -> None:
+
+class _Process:
+    """One run of the program."""
+
+    def __init__(self) -> None:
+        self._program = PROGRAM
+        # A fork has our pipes too, and two who talk into one would get each other's answers.
+        self._owner = os.getpid()
         # A session of its own: Ctrl-C is for the cluster, which then closes the solver's input.
         self._process = subprocess.Popen(  # noqa: S603 - our own interpreter and program
             [sys.executable, "-P", str(PROGRAM)],
@@ -60,9 +68,20 @@ class Solver:
             bufsize=0,
             start_new_session=True,
         )
-        self._end = weakref.finalize(self, _ended, self._process)
+        self._ended = weakref.finalize(self, _ended, self._process, self._owner)
 
-    def _exchange(self, line: bytes) -> bytes:
+    @property
+    def ready(self) -> bool:
+        """It is ours, runs, and runs what is wanted now."""
+        return self._owner == os.getpid() and self._program == PROGRAM and self._process.poll() is None
+
+    def end(self) -> int | None:
+        """Its exit code, once it has ended."""
+        self._ended()
+        return self._process.returncode
+
+    def exchange(self, line: bytes) -> bytes:
+        """The line that answers `line`."""
         assert self._process.stdin is not None, "it is a pipe"
         assert self._process.stdout is not None, "it is a pipe"
         rest = memoryview(line)
@@ -80,9 +99,24 @@ class Solver:
         return b"".join(parts)
 
 
-def _ended(process: "subprocess.Popen[bytes]") -> None:
-    process.kill()
-    process.wait()
+#: Those that wait for a problem: seldom more than one.
+_IDLE: list[_Process] = []
+
+
+def _taken() -> _Process:
+    """A process that is ready, an idle one or a new one; it is the caller's until it is given back."""
+    while _IDLE:
+        process = _IDLE.pop()
+        if process.ready:
+            return process
+        process.end()
+    return _Process()
+
+
+def _ended(process: "subprocess.Popen[bytes]", owner: int) -> None:
+    if os.getpid() == owner:
+        process.kill()
+        process.wait()
     for pipe in (process.stdin, process.stdout):
         if pipe is not None:
             pipe.close()

@@ -5,6 +5,7 @@ import signal
 import sys
 from argparse import Namespace
 from collections.abc import Coroutine, Sequence
+from contextlib import suppress
 from typing import Any, NamedTuple
 
 from swarmlab.cli.commands import BY_WORDS, Command, find, group_help, overview
@@ -100,17 +101,29 @@ def _awaited(work: Coroutine[Any, Any, Any]) -> Any:
     """The result of `work`. A signal that ends the process ends `work` first, which cleans up after itself."""
     import asyncio
 
+    tasks: list[asyncio.Task[Any]] = []
+
     async def guarded() -> Any:
         task, loop = asyncio.current_task(), asyncio.get_running_loop()
         assert task is not None, "a coroutine runs in a task"
+        tasks.append(task)
         for number in (signal.SIGTERM, signal.SIGHUP):
             loop.add_signal_handler(number, task.cancel)
         return await work
 
-    try:
-        return asyncio.run(guarded())
-    except asyncio.CancelledError:
-        raise KeyboardInterrupt from None
+    with asyncio.Runner() as runner:
+        try:
+            return runner.run(guarded())
+        except asyncio.CancelledError:
+            raise KeyboardInterrupt from None
+        except BaseException:
+            # What breaks out of the loop, such as a signal's handler that raises, leaves tasks behind. The runner would
+            # cancel all of them at once, also those that the work needs for its end: it ends first.
+            for task in (task for task in tasks if not task.done()):
+                task.cancel()
+                with suppress(asyncio.CancelledError):
+                    runner.get_loop().run_until_complete(task)
+            raise
 
 
 def _socket_last(words: list[str]) -> list[str]:

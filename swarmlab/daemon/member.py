@@ -314,12 +314,21 @@ class Member:
         for peer in self.managers:
             if peer.addr == self._record.advertise_addr:
                 continue
-            async with self.security.channel(peer.addr) as channel:
-                try:
-                    return await ask(channel)
-                except SwarmlabError as error:
-                    failure = error
+            try:
+                return await self._ask_manager(peer.addr, ask)
+            except SwarmlabError as error:
+                failure = error
         raise failure
+
+    async def _ask_manager(self, address: str, ask: Callable[[grpc.aio.Channel], Awaitable[T]]) -> T:
+        try:
+            async with self.security.channel(address) as channel:
+                return await ask(channel)
+        except StateError:
+            if not await self.security.look(address, self._node.around.clock()):
+                raise
+        async with self.security.channel(address) as channel:
+            return await ask(channel)
 
     def _reissued(self) -> Credentials | None:
         """Credentials by the root itself, which a manager can make."""

@@ -67,7 +67,7 @@ class WorkerPart:
         self._life: WorkerLife | None = None
         self._link: WorkerLink | None = None
         self._stack = AsyncExitStack()
-        self._looking: asyncio.Task[None] | None = None
+        self._looking: asyncio.Task[bool] | None = None
 
     @property
     def managers(self) -> tuple[Peer, ...]:

@@ -50,6 +50,8 @@ T = TypeVar("T")
 TICK_MS = 100
 #: How long the nodes may take to be ready before the cluster is used without them.
 READY_SECONDS = 20.0
+#: States of a process that is done with its start.
+_SETTLED = (DaemonState.ACTIVE, DaemonState.FAILED, DaemonState.INACTIVE)
 
 
 class _Node:
@@ -220,7 +222,7 @@ class Fleet:
         await self._ended(node)
         await self._begun(node)
         assert node.process is not None, "it was started"
-        await node.process.until(DaemonState.ACTIVE, DaemonState.FAILED, DaemonState.INACTIVE)
+        await node.process.until(*_SETTLED)
         if node.process.status().state is not DaemonState.ACTIVE:
             await self._join(node)
         self._follow()
@@ -281,6 +283,7 @@ class Fleet:
     async def _found(self, node: _Node) -> None:
         assert node.process is not None, "it was started"
         if node.process.directory.record() is not None:
+            await node.process.until(*_SETTLED)
             return
         spec = ClusterSpec(
             orchestration=OrchestrationConfig(self.config.history),
@@ -293,6 +296,7 @@ class Fleet:
         process = node.process
         assert process is not None, "it was started"
         if process.directory.record() is not None:
+            await process.until(*_SETTLED)
             if process.status().state is not DaemonState.FAILED:
                 return
             await process.leave(force=True)

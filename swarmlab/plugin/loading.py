@@ -175,6 +175,11 @@ def plugin_object(spec: str, catalog: Catalog) -> tuple[Any, str]:
     return plugin, name
 
 
+def with_usual(plugins: Sequence[str]) -> tuple[str, ...]:
+    """The names asked for, and those that every cluster hears: what users say in labels must not go unheard."""
+    return (*(name for name in USUAL if name not in plugins), *plugins)
+
+
 def is_strategy(spec: str, catalog: Catalog) -> bool:
     """Whether `spec` names a strategy; else it names a plugin. A file with both is meant for its strategy.
 
@@ -194,11 +199,6 @@ def is_strategy(spec: str, catalog: Catalog) -> bool:
 def hooks_of(plugin: Any) -> tuple[str, ...]:
     """The hooks that a plugin answers, by name."""
     return tuple(name for name in dir(plugin) if hasattr(getattr(plugin, name, None), _MARK))
-
-
-def with_usual(plugins: Sequence[str]) -> tuple[str, ...]:
-    """The names asked for, and those that every cluster hears: what users say in labels must not go unheard."""
-    return (*(name for name in USUAL if name not in plugins), *plugins)
 
 
 def is_file(spec: str) -> bool:

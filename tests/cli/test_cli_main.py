@@ -1,7 +1,9 @@
 """The entry point: finding commands, help, exit codes, near names."""
 
+import asyncio
 import io
 import re
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -207,6 +209,46 @@ sys.exit(str(sorted(heavy)) if heavy else 0)
 def test_the_version(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--version"]) == 0
     assert re.fullmatch(r"swarmlab \d+\.\d+\.\d+\n", capsys.readouterr().out)
+
+
+def test_work_that_is_broken_off_ends_before_what_it_stands_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A handler of a signal that raises breaks out of the loop: cancelled all at once, servers would never end."""
+    ends: list[str] = []
+
+    class Broken(BaseException):
+        pass
+
+    async def server() -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            ends.append("server")
+
+    async def work(_: object) -> None:
+        serving = asyncio.create_task(server())
+        await asyncio.sleep(0)
+        try:
+            signal.setitimer(signal.ITIMER_REAL, 0.01)
+            await asyncio.Event().wait()
+        finally:
+            await asyncio.sleep(0.01)
+            ends.append("work")
+            assert not serving.done()
+
+    def broken(*_: object) -> None:
+        raise Broken
+
+    monkeypatch.setattr("swarmlab.cli.completion.completion", work)
+    before = signal.getsignal(signal.SIGALRM), signal.getitimer(signal.ITIMER_REAL)
+    signal.signal(signal.SIGALRM, broken)
+    try:
+        with pytest.raises(Broken):
+            main(["completion", "bash"])
+    finally:
+        # They are the test's own time-out.
+        signal.signal(signal.SIGALRM, before[0])
+        signal.setitimer(signal.ITIMER_REAL, *before[1])
+    assert ends == ["work", "server"]
 
 
 def test_no_data_for_a_secret(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

@@ -92,6 +92,7 @@ async def test_a_fleet_goes_on_from_its_directory(tmp_path: Path) -> None:
         await fleet.mutate(lambda view, ids, now: create_service(view, a_service(2), ids, now))
         first = fleet.status().cluster_id
     async with Fleet(config) as fleet:
+        assert "nodes-not-ready" not in {event.name for event in fleet.events()}
         await until(fleet, lambda: running(fleet) == 2, "two tasks run")
         assert fleet.status().cluster_id == first
         assert [service.spec.annotations.name for service in fleet.view.services()] == ["web"]

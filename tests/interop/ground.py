@@ -24,6 +24,8 @@ def logs_told(stage: AnyStage) -> Iterator[None]:
         yield
     except Exception as error:
         for host in stage.hosts:
+            for each in host.ended():
+                error.add_note(f"--- {host.name}: {each}")
             for log in LOGS:
                 if tail := host.tail(log):
                     error.add_note(f"--- {host.name}: {log}\n{tail}")

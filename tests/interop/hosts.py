@@ -162,6 +162,14 @@ class Host:
             finally:
                 archive.unlink(missing_ok=True)
 
+    def ended(self) -> list[str]:
+        """What was started here and has ended by itself: the command, and its exit code or the negative signal."""
+        return [
+            f"{' '.join(map(str, process.args[2:5]))} ended with {process.returncode}"  # type: ignore[index]
+            for process in self._processes
+            if process.poll() is not None
+        ]
+
     def tail(self, log: str, lines: int = 15) -> str:
         """The end of a log of this host; empty where there is none."""
         return "\n".join(_read(self.home / log).splitlines()[-lines:])
@@ -193,6 +201,12 @@ def _read(path: Path) -> str:
         return path.read_text(errors="replace")
     except OSError:
         return ""
+
+
+def _is_alive(pid: str) -> bool:
+    """Whether the process runs; a zombie does not."""
+    state = _read(Path(f"/proc/{pid}/stat")).rpartition(")")[2].split()
+    return bool(state) and state[0] not in "ZX"
 
 
 def _inside(namespace: str) -> list[int]:
@@ -236,7 +250,7 @@ def clear_dead() -> None:
 
     def is_dead(name: str) -> bool:
         match = re.match(r"swl(\d+)x\d+(sw$|h\d+$|-)", name)
-        return match is not None and not Path(f"/proc/{match[1]}").exists()
+        return match is not None and not _is_alive(match[1])
 
     for name in sorted(path.name for path in Path("/run/netns").glob("swl*") if is_dead(path.name)):
         _kill_all(lambda name=name: _inside(name))  # type: ignore[misc]

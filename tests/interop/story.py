@@ -27,6 +27,7 @@ def main(words: list[str]) -> int:
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, lambda *_: sys.exit(143))
     start = time.monotonic()
+    told = 0
     steps = Steps(lambda text: print(text, flush=True))
     for direction in DIRECTIONS:
         chapters = [
@@ -40,10 +41,18 @@ def main(words: list[str]) -> int:
             with direction.stage(steps) as stage, logs_told(stage):
                 for chapter in chapters:
                     chapter(stage)
+                    told += 1
         except (AssertionError, RuntimeError, TimeoutError) as error:
             print(f"\nFAILED: {error}", *getattr(error, "__notes__", ()), sep="\n", file=sys.stderr)
             return 1
-    print(f"\nboth directions work ({time.monotonic() - start:.0f} s)")
+        except KeyboardInterrupt:
+            print("\nstopped, and everything taken away", file=sys.stderr)
+            return 130
+    if not told:
+        print(f"interop: no chapter is named like {' or '.join(words)}", file=sys.stderr)
+        return 2
+    what = f"the chapters that were chosen ({told})" if words else "both directions"
+    print(f"\n{what} work ({time.monotonic() - start:.0f} s)")
     return 0
 
 

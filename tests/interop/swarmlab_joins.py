@@ -30,6 +30,10 @@ class Stage(NamedTuple):
         """What `docker WORDS` prints on the Engine of the worker's host."""
         return self.hosts["worker"].docker(*words)
 
+    def containers(self, service: str) -> list[str]:
+        """The running containers of that service there, sorted."""
+        return sorted(self.on_worker("ps", "-q", "--filter", f"name={service}.").split())
+
     def node(self) -> dict[str, Any]:
         """The worker's node, as the stock manager knows it."""
         [node] = json.loads(self.stock.docker("node", "inspect", "worker"))
@@ -94,11 +98,10 @@ def service_runs(stage: Stage) -> None:
     steps.checked(names.count("web.") == 2, "two containers, made by swarmlab's docker executor")
     steps.step("docker service update and scale")
     stage.docker("service", "update", "--quiet", "--env-add", "COLOR=green", "--update-monitor", "1s", "web")
-    containers = stage.on_worker("ps", "-q", "--filter", "name=web.").split()
-    colors = [stage.on_worker("exec", each, "sh", "-c", "echo $COLOR") for each in containers]
+    colors = [stage.on_worker("exec", each, "sh", "-c", "echo $COLOR") for each in stage.containers("web")]
     steps.checked(colors == ["green", "green"], "both tasks have the new environment")
     stage.docker("service", "scale", "--detach", "web=3")
-    until(lambda: len(stage.on_worker("ps", "-q", "--filter", "name=web.").split()) == 3, what="three containers")
+    until(lambda: len(stage.containers("web")) == 3, what="three containers")
     stage.docker("service", "rm", "web")
     until(lambda: not stage.on_worker("ps", "-a", "-q"), what="no container is left")
     steps.checked(True, "removed: no container is left")
@@ -174,16 +177,16 @@ def node_process_restarts(stage: Stage) -> None:
     steps.step("swarmlab's node process is killed and started again, its tasks run on")
     stage.docker(*CREATE, "--name", "calm", "--replicas", "2", *THERE, IMAGE, "sleep", "1000")
     stage.wait("calm", "Running", "Running")
-    before = sorted(stage.on_worker("ps", "-q").split())
+    before = stage.containers("calm")
     stage.worker.stop(9)
     stage.worker.start()
     stage.docker("service", "scale", "--detach", "calm=3")
     stage.wait("calm", "Running", "Running", "Running")
-    after = stage.on_worker("ps", "-q").split()
+    after = stage.containers("calm")
     steps.checked(set(before) < set(after), "the same two containers, and a third one")
     steps.step("drain, and active again")
     stage.docker("node", "update", "--availability", "drain", "worker")
-    until(lambda: not stage.on_worker("ps", "-q"), what="no container")
+    until(lambda: not stage.containers("calm"), what="no container")
     stage.docker("node", "update", "--availability", "active", "worker")
     stage.wait_running("calm", 3)
     stage.docker("service", "rm", "calm")
@@ -195,13 +198,13 @@ def root_rotation(stage: Stage) -> None:
     steps.step("docker swarm ca --rotate while swarmlab's worker runs a task")
     stage.docker(*CREATE, "--name", "steady", *THERE, IMAGE, "sleep", "1000")
     stage.wait("steady", "Running")
-    before, files = stage.on_worker("ps", "-q"), stage.worker.state / "certificates"
+    before, files = stage.containers("steady"), stage.worker.state / "certificates"
     old = (files / "swarm-node.crt").read_text()
     root = stage.stock.docker("swarm", "ca", "--rotate", "--quiet", seconds=100)
     until(lambda: root in (files / "swarm-root-ca.crt").read_text(), what="the worker trusts the new root")
     steps.checked((files / "swarm-node.crt").read_text() != old, "swarmlab's worker has a certificate of the new root")
     until(lambda: stage.node()["Status"]["State"] == "ready", what="Ready")
-    steps.checked(stage.on_worker("ps", "-q") == before, "its task was not restarted")
+    steps.checked(stage.containers("steady") == before, "its task was not restarted")
     stage.docker("service", "rm", "steady")
 
 
@@ -211,13 +214,13 @@ def promotion_is_refused(stage: Stage) -> None:
     steps.step("docker node promote: swarmlab's worker stays a worker, and says why")
     stage.docker(*CREATE, "--name", "kept", *THERE, IMAGE, "sleep", "1000")
     stage.wait("kept", "Running")
-    before = stage.on_worker("ps", "-q")
+    before = stage.containers("kept")
     stage.docker("node", "promote", "worker")
     until(lambda: "Raft" in stage.worker("swarm", "status"), what="the reason")
     stage.worker.show("swarm", "status")
     stage.docker("node", "ls")
     steps.checked(stage.node()["Status"]["State"] == "ready", "it is Ready and runs its task")
-    steps.checked(stage.on_worker("ps", "-q") == before, "the same container as before")
+    steps.checked(stage.containers("kept") == before, "the same container as before")
     said = stage.docker("node", "ls", "--filter", "role=manager", "--format", "{{.Hostname}} {{.ManagerStatus}}")
     steps.checked("docker Leader" in said, "the stock manager leads on, alone")
     steps.step("the way back: leave, join with the worker token; the manager token is refused")

@@ -390,3 +390,17 @@ def test_the_program_answers_line_by_line_and_names_errors(
     first, second, third = map(json.loads, capsys.readouterr().out.splitlines())
     assert first == third == cpsat.solved(a_problem())
     assert second == {"error": "KeyError: 'start'"}
+
+
+def test_hosts_one_after_the_other_share_a_solver(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A solver costs a second to start; what ran for one strategy serves the next, and never two at a time."""
+    placed(Host.load("optimal", strict=True))
+    started: list[object] = []
+    monkeypatch.setattr("subprocess.Popen", lambda *words, **options: started.append(words))
+    for _ in range(3):
+        assert placed(Host.load("optimal", strict=True))[1] == "optimal"
+    assert started == []
+    [idle] = solver._IDLE
+    assert idle.ready
+    monkeypatch.setattr("os.getpid", lambda: 1)
+    assert not idle.ready, "a fork must not talk into the pipes of its parent"

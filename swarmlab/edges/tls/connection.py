@@ -254,10 +254,23 @@ class Connection(asyncio.Protocol):
 
 
 class Inner(asyncio.Protocol):
-    """The inner side: the bytes of the server behind the front."""
+    """The inner side: the bytes of the server behind the front.
 
-    def __init__(self, outer: Connection) -> None:
+    Args:
+        outer: The outer side.
+        open_ones: The inner sides that are open; one that is closed is still, until its last bytes are taken.
+        ended: Called when this one is open no more.
+    """
+
+    def __init__(self, outer: Connection, open_ones: set[asyncio.WriteTransport], ended: Callable[[], None]) -> None:
         self._outer = outer
+        self._open_ones = open_ones
+        self._ended = ended
+        self._transport: asyncio.WriteTransport | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.WriteTransport, transport)
+        self._open_ones.add(self._transport)
 
     def data_received(self, data: bytes) -> None:
         self._outer.encrypt(data)
@@ -269,7 +282,10 @@ class Inner(asyncio.Protocol):
         self._outer.resume_reading()
 
     def connection_lost(self, _: Exception | None) -> None:
+        assert self._transport is not None
+        self._open_ones.discard(self._transport)
         self._outer.close("")
+        self._ended()
 
 
 def _notice_death(client: socket.socket) -> None:

@@ -88,11 +88,13 @@ class TlsFront:
         self._connections: dict[Connection, str] = {}
         self._by_address: Counter[str] = Counter()
         self._by_node: dict[NodeId, set[Connection]] = {}
+        #: The inner sides, of connections that are over as well.
+        self._inners: set[asyncio.WriteTransport] = set()
         #: {address: its connections in the handshake}
         self._handshakes: Counter[str] = Counter()
         self._anonymous = 0
         self._paths = 0
-        #: Set when the last connection goes.
+        #: Set when the last connection goes, or the last inner side.
         self._empty = asyncio.Event()
         self._connecting: set[asyncio.Task[None]] = set()
 
@@ -116,7 +118,11 @@ class TlsFront:
         await asyncio.gather(*self._connecting, return_exceptions=True)
         for connection in tuple(self._connections):
             connection.abort()
-        if self._connections:
+        for inner in tuple(self._inners):
+            # The server inside may not take any more what was meant for it.
+            inner.abort()
+        while self._connections or self._inners:
+            self._empty.clear()
             await self._empty.wait()
         self._stack.close()
 
@@ -172,7 +178,6 @@ class TlsFront:
             return f"{limits.handshakes} connections are in the handshake, as many as are allowed"
         if self._handshakes[connection.address] >= limits.handshakes_per_address:
             return f"{limits.handshakes_per_address} connections of this address are in the handshake, too many"
-        self._empty.clear()
         self._connections[connection] = ""
         self._by_address[connection.address] += 1
         self._handshakes[connection.address] += 1
@@ -197,8 +202,7 @@ class TlsFront:
     def gone(self, connection: Connection) -> None:
         """Forget it."""
         path = self._connections.pop(connection)
-        if not self._connections:
-            self._empty.set()
+        self._look_for_end()
         self._by_path.pop(path, None)
         _less(self._by_address, connection.address)
         if connection.peer is None:
@@ -211,6 +215,10 @@ class TlsFront:
             mine.discard(connection)
             if not mine:
                 del self._by_node[node_id]
+
+    def _look_for_end(self) -> None:
+        if not self._connections and not self._inners:
+            self._empty.set()
 
     async def _listen(self) -> asyncio.Server:
         loop = asyncio.get_running_loop()
@@ -241,7 +249,9 @@ class TlsFront:
                 return
             self._connections[connection] = str(path)
             self._by_path[str(path)] = connection
-            transport, _ = await loop.create_unix_connection(lambda: Inner(connection), sock=inner)
+            transport, _ = await loop.create_unix_connection(
+                lambda: Inner(connection, self._inners, self._look_for_end), sock=inner
+            )
         except (OSError, TimeoutError) as error:
             inner.close()
             path.unlink(missing_ok=True)

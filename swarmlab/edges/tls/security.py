@@ -86,19 +86,20 @@ class Security:
         self._credentials, self._trusted, self._context = fresh, also, context
         self.generation += 1
 
-    async def look(self, address: str, now: Instant) -> None:
+    async def look(self, address: str, now: Instant) -> bool:
         """See why no connection to the manager at host:port came about.
 
-        Where it is one that gRPC's own TLS does not take, channels that are made after that go over a bridge, which is
-        there until `close`.
+        True: it is one that gRPC's own TLS does not take, and channels that are made after that go over a bridge, which
+        is there until `close`.
         """
         seen = await look(address, self._credentials.root, now)
         if seen is None or seen.is_plain:
-            return
+            return False
         self._crossed = seen.crossed
         if address not in self._bridges:
             bridge = Bridge(address, self._client_context, MANAGER_NAME)
             self._bridges[address] = await bridge.__aenter__()
+        return True
 
     async def close(self) -> None:
         """Close the bridges; no channel is made after that."""

@@ -14,6 +14,8 @@ from patience import PATIENCE_SECONDS
 
 from swarmlab.api import Forbidden, NodeRole, StateError
 from swarmlab.ca import Identity, Peer
+from swarmlab.edges.tls import front as front_module
+from swarmlab.edges.tls.connection import Inner
 from swarmlab.edges.tls.credentials import Credentials
 from swarmlab.edges.tls.front import FrontLimits, TlsFront
 from swarmlab.edges.tls.security import Security, channel
@@ -203,6 +205,43 @@ async def test_a_client_that_does_not_read_holds_up_the_server_inside(tmp_path: 
                 async with asyncio.timeout(0.5):
                     await written.wait()
             assert len(await ended(reader)) == size
+    inside.close()
+    authority.timers.close()
+
+
+async def test_a_stop_leaves_nothing_open_though_the_server_inside_is_deaf(tmp_path: Path, monkeypatch) -> None:
+    """Bytes that it has not taken would keep the inner side open, after the client and the front are gone."""
+    opened, ended_ones, stopped = [], [], asyncio.Event()
+
+    class Noted(Inner):
+        def connection_made(self, transport: asyncio.BaseTransport) -> None:
+            opened.append(transport)
+            super().connection_made(transport)
+
+        def connection_lost(self, error: Exception | None) -> None:
+            ended_ones.append(self._transport)
+            super().connection_lost(error)
+
+    async def deaf(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await stopped.wait()
+        writer.close()
+
+    monkeypatch.setattr(front_module, "Inner", Noted)
+    authority = Authority()
+    security = Security(authority.credentials)
+    inside = await asyncio.start_unix_server(deaf, tmp_path / "inside.sock")
+    async with AsyncExitStack() as stack:
+        front = TlsFront("127.0.0.1", 0, tmp_path / "inside.sock", security.server_context)
+        async with front:
+            port = ManagerPort(authority, front, security)
+            _, writer = await stack.enter_async_context(raw(port, client(port)))
+            writer.write(bytes(1 << 22))
+            async with asyncio.timeout(PATIENCE_SECONDS):
+                while not opened or not opened[0].get_write_buffer_size():  # noqa: ASYNC110  # nothing tells of it
+                    await asyncio.sleep(0.01)
+        assert len(opened) == 1
+        assert ended_ones == opened
+    stopped.set()
     inside.close()
     authority.timers.close()
 

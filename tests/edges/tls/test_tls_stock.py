@@ -77,6 +77,12 @@ async def test_a_manager_of_our_own_is_plain(port: ManagerPort) -> None:
     assert await look(port.address, port.authority.credentials.root, now()) == Seen(b"", True)
 
 
+async def test_a_plain_manager_is_reached_as_before(port: ManagerPort) -> None:
+    security = Security(port.authority.issued(WORKER, "w1"))
+    assert not await security.look(port.address, now())
+    assert await who(security, port.address) == "w1"
+
+
 async def test_nobody_is_seen_where_nobody_listens() -> None:
     assert await look("127.0.0.1:1", Authority().credentials.root, now()) is None
 
@@ -99,7 +105,7 @@ async def test_a_worker_reaches_a_manager_that_agrees_on_no_protocol(port: Manag
     try:
         with pytest.raises(grpc.aio.AioRpcError, match="ALPN"):
             await who(security, port.address)
-        await security.look(port.address, now())
+        assert await security.look(port.address, now())
         assert await who(security, port.address) == "w1"
     finally:
         await security.close()
@@ -110,7 +116,7 @@ async def test_a_worker_reaches_a_manager_in_the_middle_of_a_new_root(port: Mana
     port.front._context = lambda: without_protocol(credentials, port.authority.founding.root.ca_cert)
     security = Security(port.authority.issued(WORKER, "w1"))
     try:
-        await security.look(port.address, now())
+        assert await security.look(port.address, now())
         assert await who(security, port.address) == "w1"
     finally:
         await security.close()
