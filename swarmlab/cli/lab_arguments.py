@@ -70,6 +70,7 @@ def run_arguments(parser: Parser) -> None:
 def soak_arguments(parser: Parser) -> None:
     """`sim soak`."""
     parser.description = (
+        f"{parser.description}\n\n"
         "Each seed is a story of several managers: they crash, lose their disks and each other, are promoted and\n"
         "demoted while clients write. Then all is mended, and the cluster must agree. What the clients saw must be\n"
         "linearizable."
@@ -124,6 +125,7 @@ def start_arguments(parser: Parser) -> None:
 def raft_arguments(parser: Parser) -> None:
     """`bench raft`."""
     parser.description = (
+        f"{parser.description}\n\n"
         "Managers in processes of their own on this machine, with fsync, and TLS between them.\n"
         "proposals_per_second: clients are coroutines in the leader's process; each proposes a small change to the\n"
         "store, waits until a majority has it on the disk, and proposes the next.\n"
@@ -148,6 +150,7 @@ def raft_arguments(parser: Parser) -> None:
 def live_arguments(parser: Parser) -> None:
     """`bench live`."""
     parser.description = (
+        f"{parser.description}\n\n"
         "A manager and its workers in other processes on this machine: each worker has a certificate, a connection\n"
         "with TLS, a session and a disk of its own; tasks are models that take 0.3 s to start.\n"
         "seconds_to_running: from the call that creates the service to all tasks RUNNING in the manager's store.\n"
