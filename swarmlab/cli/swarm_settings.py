@@ -5,11 +5,21 @@ import base64
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from msgspec.structs import replace
 
-from swarmlab.api import Cluster, KeyRotation, Node, NodeRole, Precondition, WatchActionKind, WatchEntry, name_of
+from swarmlab.api import (
+    Cluster,
+    ClusterSpec,
+    KeyRotation,
+    Node,
+    NodeRole,
+    Precondition,
+    WatchActionKind,
+    WatchEntry,
+    name_of,
+)
 from swarmlab.cli.cluster import connected
 from swarmlab.cli.exits import CommandError, Invalid, UsageError
 from swarmlab.cli.output import show_ids, show_value
@@ -56,10 +66,24 @@ async def manager_address(client: "Client") -> str:
     return (await client.node_process()).advertise_addr
 
 
+def settings(spec: ClusterSpec, options: argparse.Namespace) -> ClusterSpec:
+    """`spec` with what the flags of `swarm init` and `swarm update` say."""
+
+    def given(present: Any, **values: Any) -> Any:
+        return replace(present, **{name: value for name, value in values.items() if value is not None})
+
+    return replace(
+        spec,
+        orchestration=given(spec.orchestration, task_history_retention_limit=options.task_history_limit),
+        dispatcher=given(spec.dispatcher, heartbeat_period=options.dispatcher_heartbeat),
+        ca_config=given(spec.ca_config, node_cert_expiry=options.cert_expiry),
+        encryption_config=given(spec.encryption_config, auto_lock_managers=options.autolock),
+        raft=given(spec.raft, snapshot_interval=options.snapshot_interval, keep_old_snapshots=options.max_snapshots),
+    )
+
+
 async def update(options: argparse.Namespace) -> None:
     """Change the settings of the swarm."""
-    from swarmlab.cli.swarm import settings
-
     async with connected(options) as client:
         cluster = await the_cluster(client)
         spec = settings(cluster.spec, options)

@@ -5,7 +5,7 @@ import random
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack
 from pathlib import Path
-from typing import Any, Self, TypeVar, cast
+from typing import Any, Self, TypeVar
 
 from msgspec import field
 
@@ -32,6 +32,7 @@ from swarmlab.api import (
     seconds,
 )
 from swarmlab.daemon.executors import ExecutorKind, choose_executor
+from swarmlab.daemon.plane import committed
 from swarmlab.daemon.story import Story
 from swarmlab.edges.disk import DiskProposer
 from swarmlab.edges.driver import Alarm, LiveClock, LoopTimers, fresh_seed
@@ -130,18 +131,7 @@ class EmbeddedCluster:
 
     async def mutate(self, request: Request[T]) -> T:
         """Commit what `request` asks for, and its answer once it is final. Raises what the request and the store do."""
-        ended: asyncio.Future[T | None] = asyncio.get_running_loop().create_future()
-
-        def done(answer: T | None, error: Exception | None) -> None:
-            if ended.done():
-                return
-            if error is not None:
-                ended.set_exception(error)
-            else:
-                ended.set_result(answer)
-
-        self.manager.mutate(request, done)
-        return cast(T, await ended)
+        return await committed(self.manager, request)
 
     def watch(self, since: int | None, deliver: Callable[[Committed], None]) -> Watch:
         """Hear every commit after `since`, or from now on."""
