@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 RUNS := $(VENV)/.runs
 STAMP := $(VENV)/.installed
 
-.PHONY: demo test check bench install clean
+.PHONY: demo test fleet interop check bench install clean
 
 install: $(STAMP)
 
@@ -27,6 +27,15 @@ demo: $(RUNS)
 # All tests with line coverage; with root and no Docker Engine one is installed and started for the Docker tests.
 test: $(STAMP)
 	.ci/test $(TESTS)
+
+# Three managers and three workers as real processes: kills, partitions, full disks, recovery, and strangers at the port.
+fleet: $(STAMP)
+	.ci/test tests/fleet
+
+# Both directions, step by step: stock Docker Engines join swarmlab, swarmlab joins Docker. With root; 3 where it cannot.
+interop: $(STAMP)
+	.ci/engine install
+	PYTHONPATH=tests $(BIN)/python -m interop.story $(CHAPTERS)
 
 check: $(STAMP)
 	$(BIN)/ruff check .

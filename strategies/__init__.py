@@ -4,7 +4,11 @@ from collections.abc import Sequence
 
 from swarmlab.plugin import Strategy, hookimpl
 
+from .balanced import Balanced
 from .binpack import BinPack
+from .dotproduct import DotProduct
+from .least_allocated import LeastAllocated
+from .optimal import Optimal
 from .random_ import Random
 from .rebalance import Rebalance
 from .spread import Spread
@@ -13,4 +17,4 @@ from .spread import Spread
 @hookimpl
 def swarmlab_register_strategies() -> Sequence[type[Strategy]]:
     """One class for each name."""
-    return BinPack, Random, Rebalance, Spread
+    return Balanced, BinPack, DotProduct, LeastAllocated, Optimal, Random, Rebalance, Spread

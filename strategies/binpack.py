@@ -64,6 +64,10 @@ class BinPack(Strategy):
         """Last choices behind all others, then the best score first."""
         return _faulty(group, view) * 1e6 - view.scores(group)
 
+    def formula(self) -> str:
+        """The dominant share."""
+        return "max over cpu, memory and each generic kind asked for of (used + need) / total"
+
 
 def _packed(group: Group, view: ClusterView) -> Ints:
     nodes = view.nodes

@@ -23,6 +23,10 @@ class Random(Strategy):
                 view = view.after(placement)
         return Plan(tuple(placements))
 
+    def formula(self) -> str:
+        """Chance."""
+        return "every node with room is equally likely"
+
 
 def _drawn(group: Group, view: ClusterView) -> Ints:
     left = view.capacity(group).tolist()

@@ -50,6 +50,13 @@ class Spread(Strategy):
         row, table = int(tasks.max(initial=0)) + 1, int(own.max(initial=0)) + 1
         return (last_choice(group, view) * table + own) * row + tasks
 
+    def formula(self) -> str:
+        """The keys of the order."""
+        return (
+            f"least first: recent failures (from {FAILURES} on), tasks of the service, -(sum of weight x score of the "
+            "score plugins), tasks, id"
+        )
+
 
 def spread(group: Group, view: ClusterView) -> Ints:
     """Tasks of `group` for each node; fewer than `group.count` where there is no room for all."""

@@ -34,6 +34,8 @@ ROWS = {
 CORES = {"api", "component", "store", "plugin", "raft", "manager", "agent", "ca"}
 #: Parts of those rooms that do touch the world, and why.
 NOT_CORES = {
+    "strategies/cpsat.py",  # a program of its own, whose input is a pipe
+    "strategies/solver.py",  # runs that program
     "swarmlab/api/proto/generate.py",  # a tool that runs the protobuf compiler
     "swarmlab/plugin/loading.py",  # finds and imports plugin files
 }

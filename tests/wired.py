@@ -9,7 +9,6 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from msgspec.structs import replace
-from virtual import Time, Timers
 
 from swarmlab.agent import Agent
 from swarmlab.agent.exec import (
@@ -71,6 +70,7 @@ from swarmlab.component import (
 )
 from swarmlab.manager.dispatcher import Dispatcher
 from swarmlab.store import Committed, Entry, Led, Outcome, Store
+from swarmlab.testing import Time, Timers
 
 
 class Weather(NamedTuple):

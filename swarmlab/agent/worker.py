@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 
-from swarmlab.agent.exec import Dependencies, Executed, Kept
+from swarmlab.agent.exec import Dependencies, Executed, Kept, Persist
 from swarmlab.agent.reporter import Reporter
 from swarmlab.agent.task import TaskMachine
 from swarmlab.api import (
@@ -122,6 +122,11 @@ class Worker:
             machine.assign(task)
 
     def _advance(self, task_ids: Iterable[TaskId], now: Instant) -> list[Effect]:
+        """Take these tasks as far as they go; the records to keep come first, so that one write can keep them all."""
+        effects = self._advanced(task_ids, now)
+        return sorted(effects, key=lambda effect: not isinstance(effect, Persist))
+
+    def _advanced(self, task_ids: Iterable[TaskId], now: Instant) -> list[Effect]:
         effects: list[Effect] = []
         for task_id in task_ids:
             machine = self._machines.get(task_id)
@@ -133,7 +138,7 @@ class Worker:
                 self._reporter.forget(task_id)
                 if task_id in self._again:
                     self._assign(self._again.pop(task_id))
-                    effects += self._advance([task_id], now)
+                    effects += self._advanced([task_id], now)
             elif machine.removing:
                 self._reporter.forget(task_id)
             elif machine.take_news():

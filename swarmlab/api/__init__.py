@@ -186,6 +186,7 @@ from swarmlab.api.lab import (
     NodeVerdict,
     Shortage,
     StrategyInfo,
+    Violation,
     WorkerInfo,
 )
 from swarmlab.api.logs import (
@@ -219,6 +220,7 @@ from swarmlab.api.mounts import BindOptions, Mount, TmpfsOptions, VolumeOptions
 from swarmlab.api.naming import name_of, node_name, runtime_of, task_name
 from swarmlab.api.networks import IPAMConfig, IPAMOptions, NetworkAttachmentConfig, PortConfig, PortStatus
 from swarmlab.api.nodes import (
+    RAFT_PLUGIN,
     EngineDescription,
     ManagerStatus,
     NodeCSIInfo,
@@ -333,6 +335,7 @@ __all__ = [
     "MICROSECOND",
     "MILLISECOND",
     "MINUTE",
+    "RAFT_PLUGIN",
     "SECOND",
     "UNLOCK_SUBSYSTEM",
     "AcceptancePolicy",
@@ -563,6 +566,7 @@ __all__ = [
     "UpdateVolumeStatusResponse",
     "Value",
     "Version",
+    "Violation",
     "VirtualIP",
     "Volume",
     "VolumeAccessMode",

@@ -63,6 +63,22 @@ class Explanation(Value, frozen=True, kw_only=True):
     story: tuple[str, ...] = ()
 
 
+class Violation(Value, frozen=True, kw_only=True):
+    """A task that is where a hard term of its service does not allow it any more."""
+
+    service_id: ServiceId
+    service_name: str
+    task_id: TaskId
+    #: 0 for the global kinds.
+    slot: int
+    node_id: NodeId
+    hostname: str
+    #: In the words of the grammar: "service!=db domain=rack".
+    term: str
+    #: "2 tasks there, at most 1".
+    reason: str
+
+
 class StrategyInfo(Value, frozen=True, kw_only=True):
     """A strategy that can be chosen."""
 
@@ -74,6 +90,8 @@ class StrategyInfo(Value, frozen=True, kw_only=True):
     parameters: Mapping[str, str] = field(default_factory=dict)
     rebalances: bool = False
     active: bool = False
+    #: What a node's score is, or what its order is, with the weights in use; empty where the strategy does not tell.
+    formula: str = ""
 
 
 class LabEvent(Value, frozen=True, kw_only=True):

@@ -20,6 +20,10 @@ class PluginDescription(Value, frozen=True):
     name: str = ""
 
 
+#: What a node reports that can be a manager of this kind of swarm; a stock engine, whose Raft is another one, does not.
+RAFT_PLUGIN = PluginDescription("Raft", "swarmlab.raft.v1")
+
+
 class EngineDescription(Value, frozen=True):
     """What the engine of a node tells of itself."""
 

@@ -37,7 +37,7 @@ from swarmlab.api import (
 )
 from swarmlab.component import Assembly, CancelTimer, Effect, Port, Propose, Proposed, Record, SetTimer, derived_rng
 from swarmlab.manager.scheduler import Scheduler
-from swarmlab.plugin import Host
+from swarmlab.plugin import Host, with_usual
 from swarmlab.store import CommitAtOnce, Led, Outcome, Store
 
 #: Any instant will do; it stands still while the clock of the machine is watched.
@@ -77,7 +77,7 @@ def scheduler_bench(
     Raises:
         RuntimeError: Not all tasks were placed, so there is nothing to report.
     """
-    run = _Run(Host.load(strategy, strict=True), seed)
+    run = _Run(Host.load(strategy, with_usual(()), strict=True), seed)
     made = _Made(nodes, tasks, services, seed, distinct=distinct, constraints=tuple(constraints))
     for objects in (made.nodes, made.services, made.tasks):
         run.fill(objects)

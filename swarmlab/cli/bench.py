@@ -48,6 +48,47 @@ async def start(options: argparse.Namespace) -> None:
     show_result(result, options.output)
 
 
+async def raft(options: argparse.Namespace) -> None:
+    """Time what managers agree on, and the loss of their leader."""
+    from swarmlab.bench.raft import RaftBench, raft_bench
+
+    if not options.kill_leader:
+        for flag in ("kills", "workers", "tasks"):
+            if getattr(options, flag) is not None:
+                raise UsageError(f"--{flag} goes with --kill-leader alone")
+    managers = options.managers or 3
+    if options.kill_leader and managers < 3:
+        raise UsageError(f"--kill-leader: {managers} managers, wanted: 3 at least, so that two are left to agree")
+    bench = RaftBench(
+        managers=managers,
+        clients=options.clients or 64,
+        seconds=options.seconds or 10.0,
+        tick_ms=options.tick or 100,
+        kills=(options.kills or 1) if options.kill_leader else 0,
+        workers=options.workers or 4,
+        tasks=options.tasks or 40,
+    )
+    show_result(await raft_bench(bench, _silent if options.quiet else _say), options.output)
+
+
+async def live(options: argparse.Namespace) -> None:
+    """Time tasks on many workers over the wire, and the manager at rest."""
+    from swarmlab.bench.live import LiveBench, live_bench
+
+    workers = options.workers or 100
+    tasks, services = options.tasks or 1000, options.services or 1
+    if services > tasks:
+        raise UsageError(f"--services: {services}, wanted: at most as many as --tasks, {tasks}")
+    bench = LiveBench(
+        workers=workers,
+        tasks=tasks,
+        services=services,
+        processes=min(options.processes or 2, workers),
+        idle_seconds=options.idle_seconds or 5.0,
+    )
+    show_result(await live_bench(bench, _silent if options.quiet else _say), options.output)
+
+
 def _say(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 

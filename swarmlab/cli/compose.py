@@ -81,10 +81,11 @@ def parse_stack(document: Document, stack: str) -> Stack:
     volumes = _volumes(root.within("volumes"), stack)
     secret_names, secrets = _files(root.within("secrets"), stack)
     config_names, configs = _files(root.within("configs"), stack)
-    declared = Declared(stack, networks, volumes, secret_names, config_names)
     services = root.within("services")
     if services is None:
         raise root.wrong("services is missing")
+    names = {key: f"{stack}_{key}" for key, _ in services.entries()}
+    declared = Declared(stack, networks, volumes, secret_names, config_names, names)
     requests = [read_service(item.section(), key, declared) for key, item in services.entries()]
     if not requests:
         raise services.wrong("no service, wanted: at least one")

@@ -2,6 +2,8 @@
 
 from typing import NamedTuple
 
+from msgspec.structs import replace
+
 from swarmlab.api import (
     Annotations,
     ContainerSpec,
@@ -9,6 +11,7 @@ from swarmlab.api import (
     Driver,
     Duration,
     EndpointSpec,
+    InvalidSpec,
     Isolation,
     ResolutionMode,
     RestartCondition,
@@ -27,6 +30,8 @@ from swarmlab.cli.service_flags import Request, capabilities, host_line
 #: Label of everything that belongs to a stack; its value is the stack's name.
 STACK_LABEL = "com.docker.stack.namespace"
 IMAGE_LABEL = "com.docker.stack.image"
+#: Key of a service with affinity terms; other tools leave out what begins with `x-`.
+AFFINITY = "x-swarmlab-affinity"
 #: Networks that a service of a stack asks for, by full name.
 NETWORKS_LABEL = "swarmlab.networks"
 
@@ -92,6 +97,7 @@ class Declared(NamedTuple):
     volumes: Volumes
     secret_names: dict[str, str]
     config_names: dict[str, str]
+    services: dict[str, str]
 
 
 def read_service(section: Section, key: str, declared: Declared) -> Request:
@@ -113,6 +119,7 @@ def read_service(section: Section, key: str, declared: Declared) -> Request:
     networks = _networks_of(section, declared)
     if networks:
         labels[NETWORKS_LABEL] = ",".join(networks)
+    labels |= _affinity(section.get(AFFINITY), labels, declared)
     spec = ServiceSpec(
         annotations=Annotations(f"{declared.stack}_{key}", labels),
         task=task,
@@ -128,6 +135,28 @@ def read_service(section: Section, key: str, declared: Declared) -> Request:
     _refuse_extends(section)
     section.finish(ignored=_LEFT_OUT)
     return Request(spec, secrets, configs)
+
+
+def _affinity(item: Item | None, present: dict[str, str], declared: Declared) -> dict[str, str]:
+    """Labels for the terms of the extension: a list, or {name: term}; services of the file under their keys."""
+    if item is None:
+        return {}
+    from swarmlab.plugin import AFFINITY_LABEL, affinity_labels, parse_term, written
+
+    def said(one: Item) -> str:
+        try:
+            term = parse_term(one.text())
+        except InvalidSpec as error:
+            raise one.wrong(str(error)) from error
+        chain = [
+            replace(wish, service=declared.services.get(wish.service, wish.service), otherwise=())
+            for wish in (term, *term.otherwise)
+        ]
+        return written(replace(chain[0], otherwise=tuple(chain[1:])))
+
+    if item.is_list:
+        return affinity_labels([said(one) for one in item.items()], present)
+    return {f"{AFFINITY_LABEL}{name}": said(one) for name, one in item.section().entries()}
 
 
 def _refuse_extends(section: Section) -> None:

@@ -20,6 +20,7 @@ async def daemon(options: argparse.Namespace) -> int:
     """Run until a signal comes; tasks of the docker executor outlive it."""
     config = daemon_config(options)
     from swarmlab.daemon import Daemon
+    from swarmlab.edges.driver import settle_memory
 
     # One line for each event, for whoever keeps standard error: a terminal, a journal, DIR/daemon.log.
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s", stream=sys.stderr)
@@ -28,6 +29,7 @@ async def daemon(options: argparse.Namespace) -> int:
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         loop.add_signal_handler(number, stop.set)
     async with Daemon(config) as process:
+        settle_memory()
         print(f"swarmlab: node process of {config.state_dir}, socket {process.socket}", flush=True)
         await stop.wait()
     print("swarmlab: stopped", flush=True)

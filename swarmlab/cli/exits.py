@@ -18,6 +18,7 @@ class Exit(IntEnum):
     INVALID = 7
     REFUSED = 8
     STATE = 9
+    VIOLATED = 10
     INTERRUPTED = 130
 
 
@@ -32,6 +33,7 @@ MEANING: dict[Exit, str] = {
     Exit.INVALID: "a spec, stack file, scenario, strategy or plugin is wrong, whatever the state of the cluster",
     Exit.REFUSED: "the state of the cluster forbids it now, or it is never possible",
     Exit.STATE: "a state directory or a socket path cannot be used",
+    Exit.VIOLATED: "`violations` found tasks that break a hard affinity term",
     Exit.INTERRUPTED: "stopped by Ctrl-C",
 }
 
@@ -97,6 +99,12 @@ class StateUnusable(CommandError):
     """A directory or a socket path cannot be used."""
 
     exit = Exit.STATE
+
+
+class Violated(CommandError):
+    """Something is where it must not be."""
+
+    exit = Exit.VIOLATED
 
 
 def near(word: str, known: Sequence[str]) -> str:

@@ -70,6 +70,17 @@ def ratio(text: str) -> float:
     return found
 
 
+def several_seconds(text: str) -> float:
+    """A number of seconds, more than 0 and at most an hour."""
+    try:
+        found = float(text)
+    except ValueError:
+        found = -1.0
+    if not 0 < found <= 3600:
+        raise ValueError(f"{text!r}, wanted: a number of seconds, more than 0 and at most 3600")
+    return found
+
+
 _SECOND = 1_000_000_000
 _HOUR = 3600
 

@@ -50,7 +50,7 @@ from swarmlab.api import (
 )
 from swarmlab.cli.exits import UsageError
 from swarmlab.cli.mounts import parse_mount
-from swarmlab.cli.pairs import environment, environment_file, key_of, known_fields, labels, unique
+from swarmlab.cli.pairs import environment, environment_file, key_of, known_fields, labels, less, unique
 from swarmlab.cli.ports import parse_ports
 from swarmlab.cli.references import Wanted, config_target, parse_wanted, secret_target
 
@@ -93,7 +93,10 @@ def created(options: argparse.Namespace, entropy: random.Random) -> Request:
         networks=tuple(parse_network("--network", text) for text in options.network),
     )
     spec = ServiceSpec(
-        annotations=Annotations(options.name or made_up_name(entropy), labels("--label", options.label)),
+        annotations=Annotations(
+            options.name or made_up_name(entropy),
+            with_affinity("--affinity", options.affinity, labels("--label", options.label)),
+        ),
         task=task,
         update=policy(options, "update", None),
         rollback=policy(options, "rollback", None),
@@ -367,6 +370,37 @@ def wanted_secrets(flag: str, texts: Sequence[str]) -> tuple[Wanted, ...]:
 def wanted_configs(flag: str, texts: Sequence[str]) -> tuple[Wanted, ...]:
     """The configs that --config names."""
     return tuple(parse_wanted(flag, text, config_target) for text in texts)
+
+
+def with_affinity(flag: str, terms: Sequence[str], present: dict[str, str]) -> dict[str, str]:
+    """The labels `present`, and one for each affinity term that is not among them."""
+    if not terms:
+        return present
+    from swarmlab.plugin import affinity_labels
+
+    try:
+        return {**present, **affinity_labels(terms, present)}
+    except InvalidSpec as error:
+        raise UsageError(f"{flag}: {error}") from error
+
+
+def without_affinity(flag: str, terms: Sequence[str], present: dict[str, str]) -> dict[str, str]:
+    """The labels `present` without the affinity terms that are named, or said in other words."""
+    if not terms:
+        return present
+    from swarmlab.plugin import AFFINITY_LABEL, affinity_terms, parse_term
+
+    try:
+        known = affinity_terms(present)
+        gone = set()
+        for text in terms:
+            named = [text] if text in known else [name for name, term in known.items() if term == parse_term(text)]
+            if not named:
+                raise UsageError(f"{flag}: the service has no such term: {text!r}")
+            gone |= {f"{AFFINITY_LABEL}{name}" for name in named}
+    except InvalidSpec as error:
+        raise UsageError(f"{flag}: {error}") from error
+    return less(present, gone)
 
 
 def label_keys(texts: Sequence[str]) -> list[str]:

@@ -1,8 +1,8 @@
 """The flags of `service update` applied to a spec, with docker's meaning of --x-add and --x-rm.
 
 Lists keyed by name (environment, labels, hosts, constraints, groups, DNS, mounts) are added to first and removed from
-then, so that what is named in both goes. Ports, secrets, configs, networks and preferences are removed first, so that
-what is named in both is replaced. Nothing is sorted: what is not touched keeps its place.
+then, so that what is named in both goes. Ports, secrets, configs, networks, preferences and affinity terms are removed
+first, so that what is named in both is replaced. Nothing is sorted: what is not touched keeps its place.
 """
 
 import argparse
@@ -48,6 +48,8 @@ from swarmlab.cli.service_flags import (
     shell_words,
     wanted_configs,
     wanted_secrets,
+    with_affinity,
+    without_affinity,
 )
 
 
@@ -103,7 +105,8 @@ def _scaled(options: argparse.Namespace, spec: ServiceSpec) -> ServiceSpec:
 
 def _annotations(options: argparse.Namespace, present: Annotations) -> Annotations:
     added = {**present.labels, **labels("--label-add", options.label_add)}
-    return replace(present, labels=less(added, label_keys(options.label_rm)))
+    kept = without_affinity("--affinity-rm", options.affinity_rm, less(added, label_keys(options.label_rm)))
+    return replace(present, labels=with_affinity("--affinity-add", options.affinity_add, kept))
 
 
 def _container(options: argparse.Namespace, present: ContainerSpec) -> ContainerSpec:

@@ -4,17 +4,19 @@ import argparse
 import sys
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from swarmlab.api import StateError
-from swarmlab.cli.exits import Exit, Invalid
+from swarmlab.cli.exits import Exit, Invalid, UsageError
 from swarmlab.cli.output import show_ids, show_value
 from swarmlab.cli.pairs import labels
+
+if TYPE_CHECKING:
+    from swarmlab.sim import Regret
 
 
 def run(options: argparse.Namespace) -> int:
     """Run the scenario; exit code 0 where it went as expected, else 1."""
-    from swarmlab.cli.exits import UsageError
-
     if options.scenario is None:
         raise UsageError("--scenario FILE is wanted", "swarmlab sim run")
     scenario = Path(options.scenario)
@@ -32,7 +34,8 @@ def run(options: argparse.Namespace) -> int:
         options.seed or 0,
         log,
         parameters=labels("--set", options.set),
-        progress=_progress if sys.stderr.isatty() and not options.quiet else None,
+        regret=_objective(options),
+        progress=show_progress if sys.stderr.isatty() and not options.quiet else None,
     )
     if options.output in ("table", "wide"):
         for name, value in (
@@ -44,11 +47,14 @@ def run(options: argparse.Namespace) -> int:
             ("decisions", result.decisions),
             ("moves", result.moves),
             ("restarts", result.restarts),
+            *((("requests", result.requests),) if result.requests else ()),
             ("log", result.log_sha256),
         ):
             print(f"{name + ':':<14} {value}")
         for service, nodes in sorted(result.tasks.items()):
             print(f"{service + ':':<14} " + " ".join(f"{node}={number}" for node, number in sorted(nodes.items())))
+        if result.regret is not None:
+            _show_regret(result.regret)
     elif options.output == "name":
         show_ids([result.scenario])
     else:
@@ -58,7 +64,24 @@ def run(options: argparse.Namespace) -> int:
     return Exit.ERROR if result.failures else Exit.OK
 
 
-def _progress(share: float) -> None:
+def _objective(options: argparse.Namespace) -> str:
+    """What regret is measured in; empty where it is not asked for."""
+    if not options.regret:
+        if options.objective:
+            raise UsageError("--objective says what --regret measures, and --regret is missing", "swarmlab sim run")
+        return ""
+    return options.objective or "spread"
+
+
+def _show_regret(regret: "Regret") -> None:
+    sums = ", ".join(f"{goal} {value:g}" for goal, value in regret.regret.items()) or "none"
+    judged = f"{regret.best} of {regret.judged} plans are the best possible"
+    left = f", {regret.plans - regret.judged} were too large to judge" if regret.plans > regret.judged else ""
+    print(f"{'regret:':<14} {sums} ({regret.objective}; {judged}{left}; worst {regret.worst:.1%})")
+
+
+def show_progress(share: float) -> None:
+    """A bar on standard error; the full one goes away."""
     done = round(share * 30)
     end = "\r\033[K" if share >= 1 else ""
     print(f"\r[{'#' * done}{'.' * (30 - done)}] {share:4.0%}{end}", end="", file=sys.stderr, flush=True)

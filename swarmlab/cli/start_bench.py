@@ -8,14 +8,14 @@ from collections.abc import Callable
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
-from swarmlab.api import ServiceId, Task, TaskState, Value
+from swarmlab.api import ServiceId, TaskState, Value
+from swarmlab.bench.arrivals import Arrivals
 from swarmlab.cli.exits import CommandError
 from swarmlab.cli.idle import idle_container
 from swarmlab.cli.rejoin import all_run, idle_service, is_ready, prepare, until
 
 if TYPE_CHECKING:
     from swarmlab.embedded import EmbeddedCluster
-    from swarmlab.store import Committed
 
 
 class StartBench(Value, frozen=True, kw_only=True):
@@ -72,53 +72,24 @@ async def _service(cluster: "EmbeddedCluster", bench: StartBench) -> dict[str, f
     """One service, created, timed and removed."""
     from swarmlab.manager.controlapi import create_service, remove_service
 
-    clock = _Clock(bench.replicas)
-    watch = cluster.watch(None, clock.note)
+    arrivals = Arrivals(bench.replicas)
+    watch = cluster.watch(None, arrivals.note)
     spec = idle_service("bench", bench.replicas, idle_container(bench.executor, bench.image))
     try:
         start = time.monotonic()
         service = await cluster.mutate(lambda view, ids, now: create_service(view, spec, ids, now))
-        await until(cluster, "every task runs", lambda view: clock.complete and all_run(view))
+        await until(cluster, "every task runs", lambda view: arrivals.complete.is_set() and all_run(view))
     finally:
         watch.cancel()
     service_id = ServiceId(service.id)
     await cluster.mutate(lambda view, *_: remove_service(view, service_id))
     await until(cluster, "the tasks are gone", lambda view: not view.tasks())
     return {
-        "seconds_total": clock.at[TaskState.RUNNING] - start,
-        "seconds_to_assigned": clock.at[TaskState.ASSIGNED] - start,
-        "seconds_to_ready": clock.at[TaskState.READY] - start,
-        "seconds_ready_to_running": clock.at[TaskState.RUNNING] - clock.at[TaskState.READY],
+        "seconds_total": arrivals.at[TaskState.RUNNING] - start,
+        "seconds_to_assigned": arrivals.at[TaskState.ASSIGNED] - start,
+        "seconds_to_ready": arrivals.at[TaskState.READY] - start,
+        "seconds_ready_to_running": arrivals.at[TaskState.RUNNING] - arrivals.at[TaskState.READY],
     }
-
-
-class _Clock:
-    """When the last of the tasks came to each state."""
-
-    def __init__(self, tasks: int) -> None:
-        self._tasks = tasks
-        self._seen: dict[TaskState, set[str]] = {
-            state: set() for state in (TaskState.ASSIGNED, TaskState.READY, TaskState.RUNNING)
-        }
-        #: {state: time at which as many tasks as wanted had reached it}
-        self.at: dict[TaskState, float] = {}
-
-    def note(self, commit: "Committed") -> None:
-        """Take in one commit."""
-        for change in commit.changes:
-            task = change.object
-            if not isinstance(task, Task) or task.status.state > TaskState.RUNNING:
-                continue
-            for state, seen in self._seen.items():
-                if task.status.state >= state:
-                    seen.add(task.id)
-                    if len(seen) == self._tasks:
-                        self.at.setdefault(state, time.monotonic())
-
-    @property
-    def complete(self) -> bool:
-        """All tasks came to run."""
-        return TaskState.RUNNING in self.at
 
 
 async def _bare(bench: StartBench) -> float:

@@ -3,10 +3,13 @@
 import argparse
 from collections.abc import Sequence
 
+from msgspec.structs import replace
+
 from swarmlab.api import StrategyInfo
 from swarmlab.cli.exits import Missing, near, quoted
 from swarmlab.cli.output import Column, show_ids, show_value
 from swarmlab.cli.output import show as show_rows
+from swarmlab.cli.pairs import labels
 
 COLUMNS: tuple[Column[StrategyInfo], ...] = (
     Column("NAME", lambda one: one.name),
@@ -34,17 +37,27 @@ def ls(options: argparse.Namespace) -> None:
 
 
 def show(options: argparse.Namespace) -> None:
-    """Show one strategy."""
+    """Show one strategy, with its formula as the given parameters make it."""
     found = {one.name: one for one in installed(options.plugin)}
     if options.name not in found:
         raise Missing(f"strategy not found: {quoted(options.name)}{near(options.name, sorted(found))}")
-    strategy = found[options.name]
+    from swarmlab.plugin import Host
+
+    given = labels("--set", options.set)
+    host = Host.load(options.name, plugins=tuple(options.plugin), parameters=given)
+    strategy = next(one for one in host.strategies() if one.active)
+    own = {name: value for name, value in given.items() if "." not in name}
+    strategy = replace(strategy, parameters={**strategy.parameters, **own})
     if options.output == "name":
         show_ids([strategy.name])
     elif options.output in ("table", "wide"):
         print(f"{strategy.name}: {strategy.summary}")
         print(f"  from:       {strategy.origin}")
         print(f"  rebalances: {'yes' if strategy.rebalances else 'no'}")
+        print(f"  formula:    {strategy.formula or 'not told'}")
+        for plugin in host.plugins:
+            settings = [f"{key}={value}" for key, value in host.options.items() if key.startswith(f"{plugin}.")]
+            print(f"  plugin:     {' '.join([plugin, *settings])}")
         for name, value in sorted(strategy.parameters.items()):
             print(f"  --set {name}={value}")
     else:

@@ -5,9 +5,7 @@ import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-from msgspec.structs import replace
+from typing import TYPE_CHECKING
 
 from swarmlab.api import (
     Availability,
@@ -22,7 +20,7 @@ from swarmlab.cli.background import ensure_daemon
 from swarmlab.cli.exits import Unreachable, UsageError
 from swarmlab.cli.output import format_instant, show_ids, show_value
 from swarmlab.cli.paths import daemon_socket
-from swarmlab.cli.swarm_settings import show_join_command, show_unlock_key
+from swarmlab.cli.swarm_settings import settings, show_join_command, show_unlock_key
 
 if TYPE_CHECKING:
     from swarmlab.edges.grpc.client import Client
@@ -50,22 +48,6 @@ async def _client(socket: Path) -> AsyncIterator["Client"]:
             yield client
     except StateError as error:
         raise Unreachable(f"{error}; 'swarmlab daemon' starts a node process") from error
-
-
-def settings(spec: ClusterSpec, options: argparse.Namespace) -> ClusterSpec:
-    """`spec` with what the flags of `swarm init` and `swarm update` say."""
-
-    def given(present: Any, **values: Any) -> Any:
-        return replace(present, **{name: value for name, value in values.items() if value is not None})
-
-    return replace(
-        spec,
-        orchestration=given(spec.orchestration, task_history_retention_limit=options.task_history_limit),
-        dispatcher=given(spec.dispatcher, heartbeat_period=options.dispatcher_heartbeat),
-        ca_config=given(spec.ca_config, node_cert_expiry=options.cert_expiry),
-        encryption_config=given(spec.encryption_config, auto_lock_managers=options.autolock),
-        raft=given(spec.raft, snapshot_interval=options.snapshot_interval, keep_old_snapshots=options.max_snapshots),
-    )
 
 
 async def init(options: argparse.Namespace) -> None:

@@ -5,11 +5,21 @@ import base64
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from msgspec.structs import replace
 
-from swarmlab.api import Cluster, KeyRotation, Node, NodeRole, Precondition, WatchActionKind, WatchEntry, name_of
+from swarmlab.api import (
+    Cluster,
+    ClusterSpec,
+    KeyRotation,
+    Node,
+    NodeRole,
+    Precondition,
+    WatchActionKind,
+    WatchEntry,
+    name_of,
+)
 from swarmlab.cli.cluster import connected
 from swarmlab.cli.exits import CommandError, Invalid, UsageError
 from swarmlab.cli.output import show_ids, show_value
@@ -56,10 +66,24 @@ async def manager_address(client: "Client") -> str:
     return (await client.node_process()).advertise_addr
 
 
+def settings(spec: ClusterSpec, options: argparse.Namespace) -> ClusterSpec:
+    """`spec` with what the flags of `swarm init` and `swarm update` say."""
+
+    def given(present: Any, **values: Any) -> Any:
+        return replace(present, **{name: value for name, value in values.items() if value is not None})
+
+    return replace(
+        spec,
+        orchestration=given(spec.orchestration, task_history_retention_limit=options.task_history_limit),
+        dispatcher=given(spec.dispatcher, heartbeat_period=options.dispatcher_heartbeat),
+        ca_config=given(spec.ca_config, node_cert_expiry=options.cert_expiry),
+        encryption_config=given(spec.encryption_config, auto_lock_managers=options.autolock),
+        raft=given(spec.raft, snapshot_interval=options.snapshot_interval, keep_old_snapshots=options.max_snapshots),
+    )
+
+
 async def update(options: argparse.Namespace) -> None:
     """Change the settings of the swarm."""
-    from swarmlab.cli.swarm import settings
-
     async with connected(options) as client:
         cluster = await the_cluster(client)
         spec = settings(cluster.spec, options)
@@ -162,13 +186,27 @@ async def _changed_over(client: "Client", *, quiet: bool) -> None:
     changes = WatchActionKind(WatchActionKind.WATCH_ACTION_UPDATE | WatchActionKind.WATCH_ACTION_REMOVE)
     async for _ in client.watch(tuple(WatchEntry(kind=kind, action=changes) for kind in ("cluster", "node"))):
         cluster = await the_cluster(client)
-        if cluster.root_ca.root_rotation is None:
+        if _is_obeyed(cluster):
             return
+        if cluster.root_ca.root_rotation is None:
+            continue  # the new root is still being made
         line = _progress(await client.list_nodes(), cluster.root_ca.root_rotation.ca_cert)
         if line != said and not quiet:
             print(line, file=sys.stderr)
             said = line
     raise CommandError("the feed of changes ended before the rotation did; 'swarmlab swarm ca' shows the root in use")
+
+
+def _is_obeyed(cluster: Cluster) -> bool:
+    """The cluster has the root that its settings ask for, and no other one is on its way."""
+    from swarmlab.api.trust import same_certificates
+
+    config, root = cluster.spec.ca_config, cluster.root_ca
+    return (
+        root.root_rotation is None
+        and root.last_forced_rotation == config.force_rotate
+        and (not config.signing_ca_cert or same_certificates(config.signing_ca_cert, root.ca_cert))
+    )
 
 
 def _progress(nodes: Sequence[Node], new_root: bytes) -> str:

@@ -43,12 +43,13 @@ from swarmlab.daemon.surroundings import Surroundings
 from swarmlab.edges.driver import Alarm, LiveClock, fresh_seed
 from swarmlab.edges.tls.credentials import CertificateDirectory, Credentials
 from swarmlab.edges.tls.joining import join
-from swarmlab.plugin import Host
+from swarmlab.plugin import Host, with_usual
 
 _log = logging.getLogger(__name__)
 
 #: How long `init` and `join` wait for the node to take part; it goes on trying after that.
 READY_SECONDS = 20.0
+_OUT = "this manager takes part no more until its process is started again"
 
 
 class Daemon:
@@ -73,7 +74,7 @@ class Daemon:
         self.config = config
         self.clock = LiveClock()
         self.story = story or Story(self.clock)
-        self.host = Host.load(config.strategy, plugins=config.plugins, parameters=dict(config.parameters))
+        self.host = Host.load(config.strategy, plugins=with_usual(config.plugins), parameters=dict(config.parameters))
         self.hostname = config.hostname or sockets.gethostname()
         self._keeper = keeper
         self._state = DaemonState.INACTIVE
@@ -214,7 +215,7 @@ class Daemon:
             state=self._state,
             hostname=self.hostname,
             executor=self.node.kind.name,
-            error=self._error,
+            error=self._error or (f"{_OUT}: {self._lost}" if self._lost else ""),
             state_dir=str(self.directory.path),
             pid=os.getpid(),
         )
@@ -234,6 +235,7 @@ class Daemon:
         return replace(
             status,
             role=member.security.identity.role,
+            error=self._error or member.trouble,
             leader_addr=leader.addr if leader is not None else "",
             managers=tuple(peer.addr for peer in member.managers),
             certificate_expiry=member.security.credentials.validity()[1],
@@ -268,7 +270,13 @@ class Daemon:
                 return Precondition(f"this node is not a swarm manager now: {self._error}")
             case DaemonState.INACTIVE:
                 return local.INACTIVE
-        return local.WORKER
+        return Precondition(f"{_OUT}: {self._lost}") if self._lost else local.WORKER
+
+    @property
+    def _lost(self) -> str:
+        """What took the manager out of its group; empty where nothing has."""
+        manager = self.member.manager if self.member is not None else None
+        return manager.failure if manager is not None else ""
 
     def _require_inactive(self) -> None:
         if self.directory.record() is not None:
@@ -351,7 +359,8 @@ class Daemon:
         """
         self._be(DaemonState.PENDING)
         credentials = self._kept_credentials(unlock_key)
-        await self._start_member(Beginning(record, credentials, self.directory.remotes(), unlock_key=unlock_key))
+        remotes = self.directory.remotes()
+        await self._start_member(Beginning(record, credentials, remotes, unlock_key=unlock_key, resumes=True))
         self._be(DaemonState.ACTIVE)
 
     def _kept_credentials(self, unlock_key: bytes | None) -> Credentials:

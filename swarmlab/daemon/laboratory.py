@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator
 from typing import Protocol
 
-from swarmlab.api import Explanation, LabEvent, LabStatus, StrategyInfo, TaskId, Unsupported, WorkerInfo
+from swarmlab.api import Explanation, LabEvent, LabStatus, StrategyInfo, TaskId, Unsupported, Violation, WorkerInfo
 from swarmlab.daemon.story import Story
 from swarmlab.node import Manager
 from swarmlab.plugin import Host
@@ -35,6 +35,10 @@ class Laboratory:
     def explain(self, task_id: TaskId) -> Explanation:
         """Why the task is where it is. Raises `NotFound`."""
         return self._manager.explain(task_id)
+
+    def violations(self) -> tuple[Violation, ...]:
+        """The tasks that break a hard affinity term where they are now."""
+        return self._manager.violations()
 
     def status(self) -> LabStatus:
         """The cluster at a glance."""

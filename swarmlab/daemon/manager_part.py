@@ -23,6 +23,7 @@ from swarmlab.daemon.cluster_view import Belonging, Lead, ManagersGroup
 from swarmlab.daemon.config import Address, DaemonConfig
 from swarmlab.daemon.laboratory import Keeper, Laboratory
 from swarmlab.daemon.local import LocalServer
+from swarmlab.daemon.meeting_point import MeetingPoint
 from swarmlab.daemon.plane import Plane
 from swarmlab.daemon.state import StateDirectory
 from swarmlab.daemon.story import Story
@@ -38,6 +39,7 @@ from swarmlab.edges.grpc.handlers import Streams, service_handler
 from swarmlab.edges.grpc.raft_transport import RaftTransport
 from swarmlab.edges.grpc.switchboard import Switchboard
 from swarmlab.edges.tls.front import TlsFront
+from swarmlab.edges.tls.local_front import LocalTlsFront
 from swarmlab.edges.tls.security import Security
 from swarmlab.edges.tls.signer import root_made, signed
 from swarmlab.manager.dispatcher import ManagersChanged
@@ -60,6 +62,8 @@ from swarmlab.store import Committed
 HAND_OVER_SECONDS = 3.0
 #: The keys of the log, in the manager's directory.
 KEYS = "keys.json"
+#: The local socket once more, in TLS, beside the plain one: for stock `swarmctl`.
+SWARMCTL = "swarmctl.sock"
 
 
 class Place(NamedTuple):
@@ -115,6 +119,7 @@ class ManagerPart:
         self._status: Status | None = None
         self._cluster: Cluster | None = None
         self._changed = asyncio.Event()
+        self._engines: MeetingPoint | None = None
 
     @property
     def manager(self) -> Manager:
@@ -149,6 +154,11 @@ class ManagerPart:
         if self._front is not None:
             await self._front.__aexit__()
 
+    @property
+    def failure(self) -> str:
+        """Why it takes part no more until its process starts anew; empty while it does."""
+        return self.replica.status().failure
+
     async def until(self, holds: Callable[[Status], bool]) -> None:
         """Wait for a state of its part in consensus."""
         while not holds(self.replica.status()):
@@ -166,6 +176,7 @@ class ManagerPart:
 
     async def _start(self, stack: AsyncExitStack) -> None:
         place, around = self._place, self._around
+        loop = asyncio.get_running_loop()
         log = self._open_log(stack)
         recovered = log.recovered
         assert recovered is not None, "a log that was opened has a member"
@@ -184,6 +195,7 @@ class ManagerPart:
             log,
             transport,
             lambda event, fields: around.record("raft", event, fields),
+            lambda action: loop.call_soon(around.alarm.guard(action)),
         )
         transport.attach(replica)
         stack.callback(replica.close)
@@ -218,6 +230,12 @@ class ManagerPart:
         # The local socket outlives this manager, whose streams there end with it.
         place.local.open([streams.over(gate.before(handler)) for handler in _local_handlers(services)])
         stack.callback(place.local.close)
+        socket = place.state.socket
+        await stack.enter_async_context(
+            LocalTlsFront(socket.with_name(SWARMCTL), socket, place.security.server_context)
+        )
+        self._engines = MeetingPoint(place.listen.host, place.advertise.host, manager.view, around)
+        await stack.enter_async_context(self._engines)
         self._begin_to_act(stack, board)
 
     def _open_log(self, stack: AsyncExitStack) -> RaftLog:
@@ -295,8 +313,15 @@ class ManagerPart:
         stack.push_async_callback(self._hand_over, resign)
 
     async def _tick(self) -> None:
+        """Tick evenly, however late each one comes: a member whose ticks lag behind would hold up elections.
+
+        What a loop that stood still has missed is not made up for, since it could not hear anybody either.
+        """
+        loop, period = asyncio.get_running_loop(), self._place.config.tick_ms / 1000
+        due = loop.time()
         while True:
-            await asyncio.sleep(self._place.config.tick_ms / 1000)
+            due = max(due + period, loop.time())
+            await asyncio.sleep(due - loop.time())
             self.replica.tick()
 
     async def _hand_over(self, resign: Callable[[], None]) -> None:
@@ -324,12 +349,16 @@ class ManagerPart:
             self._forwarder.look()
         if status.failure and not (before is not None and before.failure):
             self._around.record("raft", "state-lost", {"error": status.failure})
+            # Nothing here leads to the others any more; why, the process says.
+            self._place.local.close()
         if status.leads:
             self.manager.assembly.post("dispatcher", ManagersChanged())
         if status.removed and not (before is not None and before.removed):
             self._place.expelled()
 
     def _committed(self, committed: Committed) -> None:
+        if self._engines is not None:
+            self._engines.look(committed)
         for change in committed.changes:
             if isinstance(change.object, Cluster):
                 self._take_cluster(change.object)

@@ -62,6 +62,8 @@ class Beginning(NamedTuple):
     manager: Recovered | None = None
     #: Opens what is locked; None where nothing is.
     unlock_key: bytes | None = None
+    #: It goes on where it was, and is a worker for as long as the managers' group does not let it in.
+    resumes: bool = False
 
 
 class Member:
@@ -87,6 +89,8 @@ class Member:
         self._worker: WorkerPart | None = None
         #: Something was heard that may ask for another role.
         self._role_news = asyncio.Event()
+        #: Why it has not the role that its certificate says; empty where it has.
+        self.trouble = ""
         self._renewing = Renewing(
             self.security,
             node.around,
@@ -113,8 +117,9 @@ class Member:
 
     async def __aenter__(self) -> Self:
         async with AsyncExitStack() as stack:
+            stack.push_async_callback(self.security.close)
             if self.security.identity.role is NodeRole.MANAGER:
-                await self._start_manager(self._beginning.manager)
+                await self._begin_as_manager()
             stack.push_async_callback(self._stop_manager)
             self._worker = await stack.enter_async_context(self._made_worker())
             await stack.enter_async_context(self._renewing)
@@ -230,8 +235,9 @@ class Member:
             self._role_news.clear()
             try:
                 await self._change_role()
-                wait = RETRY_FIRST
+                wait, self.trouble = RETRY_FIRST, ""
             except SwarmlabError as error:
+                self.trouble = str(error)
                 self._note("role-change-failed", error=str(error), retry_seconds=wait)
                 await asyncio.sleep(wait)
                 wait = min(2 * wait, RETRY_LONGEST)
@@ -247,8 +253,21 @@ class Member:
             self._node.state.forget_manager()
             self._note("demoted")
 
+    async def _begin_as_manager(self) -> None:
+        try:
+            await self._start_manager(self._beginning.manager)
+        except SwarmlabError:
+            if not self._beginning.resumes or self._has_log:
+                raise
+            # Its tasks are there whatever becomes of its promotion.
+            self._role_news.set()
+
+    @property
+    def _has_log(self) -> bool:
+        return (self._node.state.manager / "raft.db").exists()
+
     async def _start_manager(self, begin: Recovered | None) -> None:
-        if begin is None and not (self._node.state.manager / "raft.db").exists():
+        if begin is None and not self._has_log:
             begin = await self._admitted()
         record = self._record
         place = Place(
@@ -295,12 +314,21 @@ class Member:
         for peer in self.managers:
             if peer.addr == self._record.advertise_addr:
                 continue
-            async with self.security.channel(peer.addr) as channel:
-                try:
-                    return await ask(channel)
-                except SwarmlabError as error:
-                    failure = error
+            try:
+                return await self._ask_manager(peer.addr, ask)
+            except SwarmlabError as error:
+                failure = error
         raise failure
+
+    async def _ask_manager(self, address: str, ask: Callable[[grpc.aio.Channel], Awaitable[T]]) -> T:
+        try:
+            async with self.security.channel(address) as channel:
+                return await ask(channel)
+        except StateError:
+            if not await self.security.look(address, self._node.around.clock()):
+                raise
+        async with self.security.channel(address) as channel:
+            return await ask(channel)
 
     def _reissued(self) -> Credentials | None:
         """Credentials by the root itself, which a manager can make."""

@@ -12,6 +12,22 @@ from swarmlab.store import Committed, Snapshot, Watch
 T = TypeVar("T")
 
 
+async def committed(manager: Manager, request: Request[T]) -> T:
+    """The answer to `request` once it is final. Raises what the request and the store do."""
+    ended: asyncio.Future[T | None] = asyncio.get_running_loop().create_future()
+
+    def done(answer: T | None, error: Exception | None) -> None:
+        if ended.done():
+            return
+        if error is not None:
+            ended.set_exception(error)
+        else:
+            ended.set_result(answer)
+
+    manager.mutate(request, done)
+    return cast(T, await ended)
+
+
 class Plane:
     """The `ControlPlane` of one manager of a group."""
 
@@ -30,18 +46,7 @@ class Plane:
 
     async def mutate(self, request: Request[T]) -> T:
         """Commit what `request` asks for, and its answer once it is final. Raises what the request and the store do."""
-        ended: asyncio.Future[T | None] = asyncio.get_running_loop().create_future()
-
-        def done(answer: T | None, error: Exception | None) -> None:
-            if ended.done():
-                return
-            if error is not None:
-                ended.set_exception(error)
-            else:
-                ended.set_result(answer)
-
-        self._manager.mutate(request, done)
-        return cast(T, await ended)
+        return await committed(self._manager, request)
 
     def watch(self, since: int | None, deliver: Callable[[Committed], None]) -> Watch:
         """Hear every commit after `since`, or from now on."""

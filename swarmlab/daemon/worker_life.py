@@ -7,8 +7,8 @@ from typing import Any, NamedTuple
 
 from msgspec.structs import replace
 
-from swarmlab.agent.exec import Configure, Described, Kept, Leaving, LogMessage, LogOptions, Persist
-from swarmlab.api import Instant, NodeDescription, Task, TaskId
+from swarmlab.agent.exec import Configure, Described, Execute, Kept, Leaving, LogMessage, LogOptions, Persist
+from swarmlab.api import Instant, NodeDescription, Task, TaskId, TaskStatus
 from swarmlab.component import Event
 from swarmlab.daemon.executors import ExecutorKind, Place
 from swarmlab.edges.disk import WorkerState
@@ -65,6 +65,9 @@ class WorkerLife:
         self._timers: list[LoopTimers] = []
         self._followers: list[Following] = []
         self._mute = self._silent = False
+        #: Records that are not on the disk yet; those of one step are written together.
+        self._unwritten: dict[TaskId, tuple[Task, TaskStatus] | None] = {}
+        self._write_soon = world.alarm.guard(self._write)
         self.machine = kind.make(Place(facts, folder, world.clock, world.seed, self._recall))
         self.machine.connect(world.alarm.guard(self._happened))
 
@@ -73,6 +76,7 @@ class WorkerLife:
             return self._timers[-1]
 
         def send(_: str, message: Any, call: int) -> None:
+            self._write()
             if not self._mute:
                 world.send(message, call)
 
@@ -85,12 +89,12 @@ class WorkerLife:
                 record=lambda component, event, fields: world.record(f"{component}/{facts.hostname}", event, fields),
             ),
             WorkerPorts(
-                execute=self.machine.execute,
+                execute=self._execute,
                 interrupt=self.machine.interrupt,
                 describe=self.machine.describe,
                 configure=self._configure,
                 persist=self._persist,
-                retire=self._retired.set,
+                retire=self._retire,
             ),
         )
         self.begun: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -174,7 +178,10 @@ class WorkerLife:
         finally:
             self.silence()
             self._retired.set()
-            self._state.close()
+            try:
+                self._write()
+            finally:
+                self._state.close()
 
     def _happened(self, event: Event) -> None:
         if self._silent:
@@ -194,14 +201,30 @@ class WorkerLife:
     def _persist(self, effect: Persist) -> None:
         if self._silent:
             return
+        if not self._unwritten:
+            asyncio.get_running_loop().call_soon(self._write_soon)
         if effect.kept is None:
             self._kept.pop(effect.task_id, None)
-            self._state.drop(effect.task_id)
+            self._unwritten[effect.task_id] = None
         else:
             self._kept[effect.task_id] = effect.kept
-            self._state.put(effect.kept.task, effect.kept.status)
+            self._unwritten[effect.task_id] = effect.kept.task, effect.kept.status
         for following in tuple(self._followers):
             following.changed()
+
+    def _write(self) -> None:
+        """Keep the records so far. No step begins and nothing is said before that."""
+        records, self._unwritten = self._unwritten, {}
+        if records:
+            self._state.write(records)
+
+    def _execute(self, effect: Execute) -> None:
+        self._write()
+        self.machine.execute(effect)
+
+    def _retire(self) -> None:
+        self._write()
+        self._retired.set()
 
 
 class Following:

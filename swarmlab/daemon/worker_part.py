@@ -1,5 +1,6 @@
 """The worker of a node: its life, and its line to the managers."""
 
+import asyncio
 import random
 from collections.abc import Callable, Iterable
 from contextlib import AsyncExitStack
@@ -9,7 +10,7 @@ from typing import Any, Self
 from msgspec.structs import replace
 
 from swarmlab.agent.exec import Configure
-from swarmlab.api import Forbidden, NodeDescription, Peer, WeightedPeer
+from swarmlab.api import RAFT_PLUGIN, EngineDescription, Forbidden, NodeDescription, Peer, WeightedPeer
 from swarmlab.daemon.executors import ExecutorKind
 from swarmlab.daemon.surroundings import Surroundings
 from swarmlab.daemon.worker_life import STOP_SECONDS, WorkerLife, World
@@ -66,6 +67,7 @@ class WorkerPart:
         self._life: WorkerLife | None = None
         self._link: WorkerLink | None = None
         self._stack = AsyncExitStack()
+        self._looking: asyncio.Task[bool] | None = None
 
     @property
     def managers(self) -> tuple[Peer, ...]:
@@ -87,6 +89,7 @@ class WorkerPart:
             )
             life = self._life = WorkerLife(self._facts, self._folder, self._kind, world)
             stack.push_async_callback(life.close)
+            stack.push_async_callback(self._look_no_more)
             self._link = await stack.enter_async_context(
                 WorkerLink(
                     self._remotes,
@@ -94,6 +97,7 @@ class WorkerPart:
                     around.alarm.guard(self._receive),
                     around.alarm.guard(life.disconnected),
                     life,
+                    around.alarm.guard(self._look),
                 )
             )
             await life.begun
@@ -126,6 +130,17 @@ class WorkerPart:
         if self._link is not None:
             self._link.send(message, call)
 
+    def _look(self, peer: Peer) -> None:
+        """A manager is not reached: it may be a stock one, which takes another way."""
+        if self._looking is None or self._looking.done():
+            look = self._security.look(peer.addr, self._around.clock())
+            self._looking = self._around.group.create_task(look, name=f"look at {peer.addr}")
+
+    async def _look_no_more(self) -> None:
+        if self._looking is not None:
+            self._looking.cancel()
+            await asyncio.wait([self._looking])
+
     def _receive(self, message: Any, call: int) -> None:
         assert self._life is not None, "the worker was not started"
         if isinstance(message, Forbidden) and _REMOVED in str(message):
@@ -133,4 +148,10 @@ class WorkerPart:
         self._life.receive(message, call)
 
     def _completed(self, description: NodeDescription) -> NodeDescription:
-        return replace(description, tls_info=self._security.credentials.tls_info())
+        engine = description.engine or EngineDescription()
+        plugins = (*(one for one in engine.plugins if one != RAFT_PLUGIN), RAFT_PLUGIN)
+        return replace(
+            description,
+            engine=replace(engine, plugins=tuple(sorted(plugins, key=lambda one: (one.type, one.name)))),
+            tls_info=self._security.credentials.tls_info(),
+        )

@@ -1,6 +1,7 @@
 """The live driver's clock, timers and entropy: what an Assembly needs of the world."""
 
 import asyncio
+import gc
 import secrets
 import time
 from collections.abc import Callable
@@ -83,6 +84,16 @@ class LoopTimers:
     def _due(self, owner: str, name: str) -> None:
         del self._handles[owner, name]
         self._fire(owner, name)
+
+
+def settle_memory() -> None:
+    """Let the garbage collector pass over all that is there now: what was imported, and what a start has made.
+
+    For a process that is up. A full collection stops everything; from then on it looks at what came later alone, in a
+    node process at less than a tenth.
+    """
+    gc.collect()
+    gc.freeze()
 
 
 def fresh_seed() -> int:

@@ -5,7 +5,7 @@ import random
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack
 from pathlib import Path
-from typing import Any, Self, TypeVar, cast
+from typing import Any, Self, TypeVar
 
 from msgspec import field
 
@@ -27,10 +27,12 @@ from swarmlab.api import (
     Task,
     TaskId,
     Value,
+    Violation,
     WorkerInfo,
     seconds,
 )
 from swarmlab.daemon.executors import ExecutorKind, choose_executor
+from swarmlab.daemon.plane import committed
 from swarmlab.daemon.story import Story
 from swarmlab.edges.disk import DiskProposer
 from swarmlab.edges.driver import Alarm, LiveClock, LoopTimers, fresh_seed
@@ -40,7 +42,7 @@ from swarmlab.embedded.scratch import scratch_directory
 from swarmlab.embedded.worker import EmbeddedWorker, Surroundings
 from swarmlab.node import Manager, ManagerConfig, Ports, admit_worker, found_cluster
 from swarmlab.node.manager import Request
-from swarmlab.plugin import Host
+from swarmlab.plugin import Host, with_usual
 from swarmlab.store import CommitAtOnce, Committed, Snapshot, Watch
 
 T = TypeVar("T")
@@ -90,7 +92,7 @@ class EmbeddedCluster:
         self.story = Story(self.clock)
         self.executor = ""
         self.state_dir = config.state_dir or Path()
-        self.host = Host.load(config.strategy, plugins=config.plugins, parameters=dict(config.parameters))
+        self.host = Host.load(config.strategy, plugins=with_usual(config.plugins), parameters=dict(config.parameters))
         self._seed = config.seed if config.seed is not None else fresh_seed()
         self._workers: dict[str, EmbeddedWorker] = {}
         self._by_id: dict[str, EmbeddedWorker] = {}
@@ -129,18 +131,7 @@ class EmbeddedCluster:
 
     async def mutate(self, request: Request[T]) -> T:
         """Commit what `request` asks for, and its answer once it is final. Raises what the request and the store do."""
-        ended: asyncio.Future[T | None] = asyncio.get_running_loop().create_future()
-
-        def done(answer: T | None, error: Exception | None) -> None:
-            if ended.done():
-                return
-            if error is not None:
-                ended.set_exception(error)
-            else:
-                ended.set_result(answer)
-
-        self.manager.mutate(request, done)
-        return cast(T, await ended)
+        return await committed(self.manager, request)
 
     def watch(self, since: int | None, deliver: Callable[[Committed], None]) -> Watch:
         """Hear every commit after `since`, or from now on."""
@@ -161,6 +152,10 @@ class EmbeddedCluster:
             NotFound: No task, or more than one, has it.
         """
         return self.manager.explain(task_id)
+
+    def violations(self) -> tuple[Violation, ...]:
+        """The tasks that break a hard affinity term where they are now."""
+        return self.manager.violations()
 
     def status(self) -> LabStatus:
         """The cluster at a glance."""

@@ -25,6 +25,7 @@ from swarmlab.api import (
     SwarmInitRequest,
     SwarmJoinRequest,
     TaskId,
+    Violation,
     WorkerInfo,
 )
 from swarmlab.component import derived_rng
@@ -40,7 +41,7 @@ from swarmlab.embedded.alone import alone
 from swarmlab.embedded.cluster import EmbeddedConfig
 from swarmlab.embedded.relay import Relay
 from swarmlab.embedded.scratch import scratch_directory
-from swarmlab.plugin import Host
+from swarmlab.plugin import Host, with_usual
 from swarmlab.store import EMPTY, Committed, Snapshot, Watch
 
 T = TypeVar("T")
@@ -88,7 +89,7 @@ class Fleet:
         self.config = config
         self.clock = LiveClock()
         self.story = Story(self.clock)
-        self.host = Host.load(config.strategy, plugins=config.plugins, parameters=dict(config.parameters))
+        self.host = Host.load(config.strategy, plugins=with_usual(config.plugins), parameters=dict(config.parameters))
         self.executor = ""
         self.state_dir = config.state_dir or Path()
         self._seed = config.seed if config.seed is not None else fresh_seed()
@@ -153,6 +154,10 @@ class Fleet:
     def explain(self, task_id: TaskId) -> Explanation:
         """Why the task is where it is. Raises `NotFound`, or `NotLeader` while nobody leads."""
         return self._leading().manager.explain(task_id)
+
+    def violations(self) -> tuple[Violation, ...]:
+        """The tasks that break a hard affinity term. Raises `NotLeader` while nobody leads."""
+        return self._leading().manager.violations()
 
     def managers(self) -> Mapping[NodeId, ManagerStatus]:
         """{node: its place in the group}. Raises `NotLeader` while nobody leads."""

@@ -8,11 +8,12 @@ import numpy as np
 import numpy.typing as npt
 
 from swarmlab.api import InvalidSpec, Node, Value
+from swarmlab.plugin import NODE_KEYS
 
 NODE_LABELS = "node.labels."
 ENGINE_LABELS = "engine.labels."
 #: Keys that name one attribute of a node; they are matched in any case, unlike the names of labels.
-ATTRIBUTES = ("node.id", "node.hostname", "node.ip", "node.role", "node.platform.os", "node.platform.arch")
+ATTRIBUTES = NODE_KEYS
 
 _KEY = re.compile(r"[a-z_][a-z0-9\-_.]+", re.IGNORECASE | re.ASCII)
 _VALUE = re.compile(r"[a-z0-9:\-_\s.*()?+\[\]\\^$|/]+", re.IGNORECASE | re.ASCII)

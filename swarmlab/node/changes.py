@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any, NamedTuple
 
-from swarmlab.api import NodeId, ProposalDropped, ProposalUnknown, SwarmlabError
+from swarmlab.api import NodeId, NotFound, ProposalDropped, ProposalUnknown, SwarmlabError
 from swarmlab.node.group import Group
 from swarmlab.node.members import RaftMember, encode_member
 from swarmlab.node.status import Joined
@@ -90,6 +90,11 @@ class ChangeDesk:
         if self._under_way is not None or not self._waiting:
             return False
         wish = self._waiting.popleft()
+        if wish.change.kind is ChangeKind.ADD_VOTER and wish.change.raft_id not in self._raft.members.learners:
+            # 1. The leader wishes to promote learner 4. 2. A removal of 4 that came before is committed. 3. A vote for
+            # 4 would be one that nobody ever casts.
+            wish.ended(NotFound(f"member {wish.change.raft_id} is no learner any more"))
+            return bool(self._waiting)
         try:
             place = self._raft.propose_change(wish.change)
         except ProposalDropped:

@@ -14,9 +14,10 @@ from swarmlab.api import (
     TaskId,
     Unsupported,
     Value,
+    Violation,
     seconds,
 )
-from swarmlab.ca import CertificateAuthority, MakeRoot, RootMade, Sign, Signed
+from swarmlab.ca import Asked, CertificateAuthority, MakeRoot, RootMade, Sign, Signed
 from swarmlab.component import (
     Assembly,
     CancelTimer,
@@ -195,7 +196,8 @@ class Manager:
         if not self._leads:
             self._send(sender, NotLeader(), call)
         elif type(message) not in self._takers:
-            self._send(sender, Unsupported(f"{type(message).__name__} is not a call that this manager takes"), call)
+            asked = message.message if isinstance(message, Asked) else message
+            self._send(sender, Unsupported(f"{type(asked).__name__} is not a call that this manager takes"), call)
         else:
             self.assembly.post(self._takers[type(message)], Received(sender, message, call))
 
@@ -214,6 +216,10 @@ class Manager:
         if self.store.view.task(task_id) is None:
             raise NotFound(f"task {task_id} not found")
         return self._scheduler.explain(task_id, self.store.view, self._clock())
+
+    def violations(self) -> tuple[Violation, ...]:
+        """The tasks that break a hard affinity term where they are now."""
+        return self._scheduler.violations(self.store.view, self._clock())
 
     def _authority_ports(self, authority: AuthorityPorts) -> list[tuple[type[Effect], Port]]:
         def answer(event: Signed | RootMade) -> None:

@@ -48,6 +48,8 @@ MAX_ENTRY_BYTES = 3 << 19
 REMOVED = "this member was removed from the raft group"
 #: Heartbeats within which the others must have answered when a member is let go.
 FRESH_HEARTBEATS = 3
+#: After how many election timeouts without a leader a member without a vote asks whether it is one still.
+FORGOTTEN_ELECTIONS = 3
 
 Record = Callable[[str, Mapping[str, Any]], None]
 
@@ -61,6 +63,10 @@ class _Writing(NamedTuple):
     late: tuple[LogEntry, ...]
     #: When it began.
     tick: int
+
+
+def _at_once(action: Callable[[], None]) -> None:
+    action()
 
 
 class Replica:
@@ -84,6 +90,8 @@ class Replica:
         disk: Keeps its promises.
         wire: Carries its messages.
         record: Takes (event, fields) for the log.
+        soon: Has a function called once those who are about to propose have done so, so that one write, and one message
+            to each follower, takes all of it. By default every proposal goes on its way at once.
     """
 
     def __init__(
@@ -94,6 +102,7 @@ class Replica:
         disk: RaftDisk,
         wire: RaftWire,
         record: Record = lambda *_: None,
+        soon: Callable[[Callable[[], None]], object] = _at_once,
     ) -> None:
         self.max_entry_bytes: int | None = MAX_ENTRY_BYTES
         self.member = recovered.member
@@ -101,6 +110,9 @@ class Replica:
         self._disk = disk
         self._wire = wire
         self._record = record
+        self._soon = soon
+        #: A look at what was proposed is on its way.
+        self._is_due = False
         self._image = recovered.image
         self._group = Group(
             self.member, recovered.image, config.election_ticks, FRESH_HEARTBEATS * config.heartbeat_ticks
@@ -158,8 +170,8 @@ class Replica:
 
     @property
     def leader(self) -> RaftMember | None:
-        """Who leads; None while that is not known."""
-        return self._group.roster.get(self._raft.leader) if self._raft.leader != NOBODY else None
+        """Who leads; None while that is not known, and for one that takes part no more."""
+        return self._group.roster.get(self._leader_id) if self._leader_id != NOBODY else None
 
     def members(self) -> tuple[RaftMember, ...]:
         """All members, sorted by raft id."""
@@ -172,7 +184,7 @@ class Replica:
 
     def managers(self) -> Mapping[NodeId, ManagerStatus]:
         """{node: its place in the group}, as this member sees it; only a leader knows who answers."""
-        return self._group.statuses(self._raft.leader, self._ticks)
+        return self._group.statuses(self._leader_id, self._ticks)
 
     def status(self) -> Status:
         """It at a glance."""
@@ -188,6 +200,11 @@ class Replica:
             failure=str(self._failure or ""),
             removed=self._removed,
         )
+
+    @property
+    def _leader_id(self) -> RaftId:
+        """The last leader that one heard of who takes part no more may be itself, and would be so for ever."""
+        return NOBODY if self._failure is not None or self._removed else self._raft.leader
 
     def follow(self, hear: Callable[[Status], None]) -> None:
         """Have `hear` called when role, leader, members, or fitness have changed."""
@@ -226,6 +243,7 @@ class Replica:
             self._ask(context)
         if self._tenure.term:
             self._changes.promote_learners(self._ticks)
+        self._ask_after_membership()
         self._pump()
 
     def receive(self, message: Message) -> None:
@@ -291,6 +309,12 @@ class Replica:
             done(error)
             return
         self._tenure.wait(place, done, self._ticks)
+        if not self._is_due:
+            self._is_due = True
+            self._soon(self._come_due)
+
+    def _come_due(self) -> None:
+        self._is_due = False
         self._pump()
 
     def read(self, done: Answer) -> None:
@@ -568,23 +592,38 @@ class Replica:
             self._resign(ProposalUnknown(f"nothing was committed for {self._config.wedge_ticks} ticks"))
             self.transfer()
 
+    def _ask_after_membership(self) -> None:
+        """Say something that changes nothing, where nobody leads a member that has no vote, now and then.
+
+        A voter that was removed asks for votes, and is told. A learner asks for nothing: 1. Learner 4 is cut off. 2. It
+        is removed. 3. The wire is whole again, and nobody ever sends it a word.
+        """
+        raft, every = self._raft, FORGOTTEN_ELECTIONS * self._config.election_ticks
+        if self._ticks % every or raft.leader != NOBODY or raft.raft_id in raft.members.voters:
+            return
+        for member in self._group.roster.members:
+            if member.raft_id != raft.raft_id:
+                kind = MessageKind.HEARTBEAT_ANSWER
+                self._wire.send(Message(kind=kind, to=member.raft_id, sender=raft.raft_id, term=raft.term))
+
     def _not_leader(self) -> NotLeader:
         leader = self.leader
         return NotLeader(leader.addr if leader is not None and leader != self.member else "")
 
     def _tell(self) -> None:
         """Tell those who follow what has changed, but for numbers that change with every entry."""
-        status = self.status()
+        raft = self._raft
         seen = (
-            status.role,
-            status.term,
-            status.leader,
-            status.leads,
-            status.failure,
-            status.removed,
+            raft.role,
+            raft.term,
+            raft.leader,
+            self._tenure.term,
+            self._failure,
+            self._removed,
             self._group.roster,
         )
         if seen != self._told:
             self._told = seen
+            status = self.status()
             for hear in tuple(self._followers):
                 hear(status)

@@ -15,6 +15,7 @@ from swarmlab.api import (
     Availability,
     Duration,
     Instant,
+    InvalidSpec,
     NodeId,
     NodeRole,
     NodeState,
@@ -30,12 +31,15 @@ from swarmlab.api import (
 )
 from swarmlab.plugin.arrays import Counts, Flags, Floats, Ints, Texts, sealed
 from swarmlab.plugin.decisions import (
+    NOT_SEARCHED,
+    OWN,
     Decision,
     Kept,
     Move,
     Moves,
     Placement,
     Plan,
+    Proof,
     Refusals,
     Scores,
     Term,
@@ -47,16 +51,21 @@ from swarmlab.plugin.filling import filled, levelled, spread_over
 from swarmlab.plugin.groups import Group, Reservation
 from swarmlab.plugin.hookspecs import hookimpl, hookspec
 from swarmlab.plugin.host import Host
-from swarmlab.plugin.loading import Catalog
+from swarmlab.plugin.loading import Catalog, with_usual
 from swarmlab.plugin.nodes import NodeTable, NodeView
 from swarmlab.plugin.options import Option
 from swarmlab.plugin.strategy import API, Strategy
+from swarmlab.plugin.terms import AFFINITY_LABEL, NODE_KEYS, affinity_labels, affinity_terms, parse_term, written
 from swarmlab.plugin.views import ClusterView, ServiceView, TaskView
 
 __all__ = [
+    "AFFINITY_LABEL",
     "API",
     "HOUR",
     "MINUTE",
+    "NODE_KEYS",
+    "NOT_SEARCHED",
+    "OWN",
     "SECOND",
     "Availability",
     "Catalog",
@@ -70,6 +79,7 @@ __all__ = [
     "Host",
     "Instant",
     "Ints",
+    "InvalidSpec",
     "Kept",
     "Move",
     "Moves",
@@ -83,6 +93,7 @@ __all__ = [
     "Placement",
     "Plan",
     "PluginError",
+    "Proof",
     "Refusals",
     "Reservation",
     "Scores",
@@ -100,11 +111,16 @@ __all__ = [
     "Texts",
     "Trigger",
     "UnknownPlugin",
+    "affinity_labels",
+    "affinity_terms",
     "filled",
     "hookimpl",
     "hookspec",
     "levelled",
     "merged",
+    "parse_term",
     "sealed",
     "spread_over",
+    "with_usual",
+    "written",
 ]

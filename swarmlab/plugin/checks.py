@@ -11,7 +11,7 @@ from msgspec.structs import replace
 
 from swarmlab.api import PluginError
 from swarmlab.plugin.arrays import Floats, Ints, sealed
-from swarmlab.plugin.decisions import Moves, Placement, Plan, Refusals, Scores, Term, Terms
+from swarmlab.plugin.decisions import Moves, Placement, Plan, Proof, Refusals, Scores, Term, Terms
 from swarmlab.plugin.groups import Group
 from swarmlab.plugin.strategy import API, Strategy
 from swarmlab.plugin.views import ClusterView
@@ -141,9 +141,21 @@ def checked_terms(given: Any, plugin: str, hook: str) -> tuple[Term, ...]:
     for term in given.terms:
         if not isinstance(term, Term):
             raise PluginError(plugin, hook, f"has a term that is {_kind(term)}, wanted Term")
+        for wish in (term, *term.otherwise):
+            _check_wish(wish, plugin, hook)
         if not term.hard and not (math.isfinite(term.weight) and term.weight >= 0):
             raise PluginError(plugin, hook, f"the weight of a term is {term.weight!r}, wanted a number >= 0")
     return given.terms
+
+
+def _check_wish(wish: Any, plugin: str, hook: str) -> None:
+    if not isinstance(wish, Term):
+        raise PluginError(plugin, hook, f"has a choice that is {_kind(wish)}, wanted Term")
+    said = [name for name in ("service", "label", "node") if getattr(wish, name) not in ("", ("", ""))]
+    if len(said) > 1:
+        raise PluginError(plugin, hook, f"has a term with {' and '.join(said)}, wanted one of them")
+    if wish.most and not (wish.avoid and wish.is_about_tasks and wish.most > 0):
+        raise PluginError(plugin, hook, f"has a term with most={wish.most}, wanted 1 or more, and avoid")
 
 
 def checked_plan(given: Any, groups: Sequence[Group], view: ClusterView, plugin: str) -> Plan:
@@ -162,9 +174,26 @@ def checked_plan(given: Any, groups: Sequence[Group], view: ClusterView, plugin:
             raise PluginError(
                 plugin, "place", f"places {-left[placement.group]} tasks too many of the group {placement.group}"
             )
+    if given.proof is not None:
+        checked_proof(given.proof, plugin, "place")
     misfit = view.misfit(given)
     if misfit is not None:
         raise PluginError(plugin, "place", f"its plan does not fit: {misfit}")
+    return given
+
+
+def checked_proof(given: Any, plugin: str, hook: str) -> Proof:
+    """Numbers that are numbers, in the order that they claim: bound <= value <= start."""
+    if not isinstance(given, Proof):
+        raise PluginError(plugin, hook, f"gave a proof that is {_kind(given)}, wanted Proof")
+    bound = given.value if given.bound is None else given.bound
+    if not all(map(math.isfinite, (bound, given.value, given.start))) or not bound <= given.value <= given.start:
+        raise PluginError(
+            plugin,
+            hook,
+            f"its proof of {given.goal} has bound {given.bound}, value {given.value} and start {given.start}, "
+            "wanted bound <= value <= start",
+        )
     return given
 
 

@@ -7,6 +7,9 @@ import numpy as np
 from swarmlab.api import Instant, NodeId, ServiceId, Shortage, TaskId, Value
 from swarmlab.plugin.arrays import Counts, Flags, Floats, Ints, sealed
 
+#: As `Term.service`: the service of the group itself.
+OWN = "self"
+
 
 class Refusals(Value, frozen=True, eq=False):
     """The nodes that must not run tasks of a group, for one reason."""
@@ -37,11 +40,18 @@ class Scores(Value, frozen=True, eq=False):
 
 
 class Term(Value, frozen=True, kw_only=True):
-    """One wish of a group about the tasks of other services."""
+    """One wish of a group: about the tasks of services, or about the node itself.
 
-    #: The service meant, by name or id.
-    service: str
-    #: True: stay apart from its tasks; False: be where they are.
+    One of `service`, `label` and `node` is given; a term with none of them holds everywhere.
+    """
+
+    #: The service meant, by name or id; `OWN` is the group's own.
+    service: str = ""
+    #: (key, value) of a label of services: all services that have it are meant.
+    label: tuple[str, str] = ("", "")
+    #: An expression as constraints have them: "node.labels.dc == 1".
+    node: str = ""
+    #: True: stay apart from their tasks; False: be where they are. Expressions say it themselves.
     avoid: bool
     #: What counts as one place: a key of constraints. The default is the node itself.
     domain: str = "node.id"
@@ -49,8 +59,19 @@ class Term(Value, frozen=True, kw_only=True):
     hard: bool = True
     #: Of a soft term, as the weight of a score.
     weight: float = 1.0
-    #: Hold it against the other service too, when that one is placed. Of `avoid` terms alone.
+    #: Hold it against the other services too, when those are placed: they keep apart, or are drawn near.
     symmetric: bool = True
+    #: Of `avoid`: at most so many of their tasks in a place of the group, its own counted where it is meant itself.
+    #: 0: none beside its own one.
+    most: int = 0
+    #: Second and further choices, best first. A hard term with choices takes the first one that has room; where none
+    #: holds, the node is refused.
+    otherwise: tuple["Term", ...] = ()
+
+    @property
+    def is_about_tasks(self) -> bool:
+        """It is about tasks of services, not about the node."""
+        return bool(self.service or self.label[0])
 
 
 class Terms(Value, frozen=True):
@@ -81,10 +102,47 @@ class Placement(Value, frozen=True, eq=False):
         return int(self.counts.sum())
 
 
+#: The goal of a proof that was not even tried.
+NOT_SEARCHED = "not searched"
+
+
+class Proof(Value, frozen=True, kw_only=True):
+    """How near a plan is to the best one. Goals come one after the other; this is the one that tells the difference.
+
+    That is the first goal in which the search found better than it began with, or could not prove its result; else the
+    last one.
+    """
+
+    #: What is minimised, by name.
+    goal: str
+    #: Of the best plan that was found.
+    value: float
+    #: Of the plan that the search began with: the greedy one, or the one that is judged.
+    start: float
+    #: No plan can be below; None where nothing is proven.
+    bound: float | None = None
+    #: "optimal"; "better" than the start, but the budget ran out; "greedy": the start, which was not improved.
+    outcome: str = "optimal"
+    #: Why it is not "optimal".
+    why: str = ""
+
+    @property
+    def gap(self) -> float | None:
+        """(value - bound), as a share of the value where that is above 1; None where nothing is proven."""
+        return None if self.bound is None else (self.value - self.bound) / max(1.0, abs(self.value))
+
+    @property
+    def regret(self) -> float:
+        """What the start costs more than the best plan that was found, >= 0."""
+        return self.start - self.value
+
+
 class Plan(Value, frozen=True, eq=False):
     """Placements decided on one view. They are taken in order: a later one counts on what an earlier one left."""
 
     placements: tuple[Placement, ...] = ()
+    #: Of strategies that know how good the plan is.
+    proof: Proof | None = None
 
 
 class Trigger(Value, frozen=True):

@@ -13,6 +13,7 @@ from swarmlab.plugin.checks import (
     checked_moves,
     checked_options,
     checked_plan,
+    checked_proof,
     checked_refusals,
     checked_scores,
     checked_standing,
@@ -21,7 +22,7 @@ from swarmlab.plugin.checks import (
     converted,
     parameters_of,
 )
-from swarmlab.plugin.decisions import Decision, Moves, Plan, Refusals, Scores, Term, Trigger
+from swarmlab.plugin.decisions import Decision, Moves, Plan, Proof, Refusals, Scores, Term, Trigger
 from swarmlab.plugin.groups import Group
 from swarmlab.plugin.loading import (
     Catalog,
@@ -37,6 +38,8 @@ from swarmlab.plugin.strategy import Strategy
 from swarmlab.plugin.views import ClusterView
 
 _T = TypeVar("_T")
+#: Hears of each answer that passed its check: hook, plugin, {argument: value}, answer.
+Listener = Callable[[str, str, Mapping[str, Any], object], None]
 #: (plugin, its function, the arguments that it takes)
 _Answerer = tuple[str, Callable[..., Any], tuple[str, ...]]
 
@@ -59,13 +62,19 @@ class Host:
         strict: bool = False,
         catalog: Catalog | None = None,
         origin: str = "",
+        yardstick: Strategy | None = None,
     ) -> None:
         checked_strategy_class(type(strategy), origin or type(strategy).__name__)
         #: Who places and moves.
         self.strategy = strategy
         self.strict = strict
+        #: For those who look on; it changes nothing.
+        self.listen: Listener | None = None
         self._origin = origin
         self._fallback = fallback
+        self._yardstick = yardstick
+        #: What the yardstick said of each plan, oldest first; None where it did not know.
+        self.proofs: list[Proof | None] = []
         self._catalog = catalog or Catalog()
         self._faults = [PluginError(point, "", why) for point, why in self._catalog.broken.items()]
         self._muted: set[tuple[str, str]] = set()
@@ -94,6 +103,8 @@ class Host:
         strict: bool = False,
         fallback: str = "spread",
         catalog: Catalog | None = None,
+        yardstick: str = "",
+        measure: Mapping[str, Any] | None = None,
     ) -> "Host":
         """A host for what is named.
 
@@ -104,6 +115,8 @@ class Host:
             strict: Faults are raised.
             fallback: The strategy that decides where the chosen one fails.
             catalog: Where names are looked up; by default what is installed.
+            yardstick: A strategy that judges each plan; what it says is kept in `proofs` and changes nothing.
+            measure: {"parameter": value} of the yardstick.
 
         Raises:
             UnknownPlugin: There is nothing of that name.
@@ -129,6 +142,9 @@ class Host:
             strict=strict,
             catalog=catalog,
             origin=origin,
+            yardstick=_made(strategy_class(yardstick, catalog)[0], dict(measure or {}), yardstick)
+            if yardstick
+            else None,
         )
 
     def strategies(self) -> tuple[StrategyInfo, ...]:
@@ -143,6 +159,7 @@ class Host:
                 parameters={key: str(value) for key, value in parameters_of(cls, origin).items()},
                 rebalances=cls.rebalance is not Strategy.rebalance,
                 active=name == self.strategy.name,
+                formula=self.strategy.formula() if name == self.strategy.name else "",
             )
             for name, (cls, origin) in sorted(classes.items())
         )
@@ -193,7 +210,9 @@ class Host:
             except Exception as error:
                 self._fault(error, strategy.name, "place")
                 continue
+            self._tell("place", strategy.name, {"groups": groups, "view": view}, plan)
             if (strategy.name, "score") not in self._muted or self._fallback is None:
+                self._judge(plan, groups, view, strategy)
                 return plan, strategy
         return Plan(), self.strategy
 
@@ -210,10 +229,12 @@ class Host:
     def rebalance(self, view: ClusterView, trigger: Trigger) -> Moves:
         """The moves that the strategy wants; none where it fails."""
         try:
-            return checked_moves(self.strategy.rebalance(view, trigger), view, self.strategy.name)
+            moves = checked_moves(self.strategy.rebalance(view, trigger), view, self.strategy.name)
         except Exception as error:
             self._fault(error, self.strategy.name, "rebalance")
             return Moves()
+        self._tell("rebalance", self.strategy.name, {"view": view, "trigger": trigger}, moves)
+        return moves
 
     def observe(self, decision: Decision) -> None:
         """Tell all observers."""
@@ -225,11 +246,25 @@ class Host:
         """Anybody wants to hear of decisions."""
         return bool(self._observers)
 
+    def is_muted(self, hook: str) -> bool:
+        """A plugin is not asked that hook for now, because of a fault."""
+        return any(muted == hook for _, muted in self._muted)
+
     def take_faults(self) -> tuple[PluginError, ...]:
         """The faults since the last call; whoever is not asked because of one is asked again from now on."""
         faults, self._faults = tuple(self._faults), []
         self._muted.clear()
         return faults
+
+    def _judge(self, plan: Plan, groups: Sequence[Group], view: ClusterView, strategy: Strategy) -> None:
+        yardstick = self._yardstick
+        if yardstick is None or (yardstick.name, "judge") in self._muted:
+            return
+        try:
+            proof = yardstick.judge(plan, groups, view, strategy.name)
+            self.proofs.append(None if proof is None else checked_proof(proof, yardstick.name, "judge"))
+        except Exception as error:
+            self._fault(error, yardstick.name, "judge")
 
     def _ask(
         self, answerer: _Answerer, hook: str, check: Callable[[Any, int, str, str], _T], otherwise: _T, **arguments: Any
@@ -240,11 +275,18 @@ class Host:
         arguments["options"] = self.options
         nodes = arguments.get("nodes")
         try:
-            answer = function(*[arguments[argument] for argument in wanted])
-            return check(answer, 0 if nodes is None else len(nodes), name, hook)
+            answer = check(
+                function(*[arguments[argument] for argument in wanted]), 0 if nodes is None else len(nodes), name, hook
+            )
         except Exception as error:
             self._fault(error, name, hook)
             return otherwise
+        self._tell(hook, name, arguments, answer)
+        return answer
+
+    def _tell(self, hook: str, plugin: str, asked_with: Mapping[str, Any], answer: object) -> None:
+        if self.listen is not None:
+            self.listen(hook, plugin, asked_with, answer)
 
     def _fault(self, error: Exception, plugin: str, hook: str) -> None:
         fault = error if isinstance(error, PluginError) else PluginError(plugin, hook, f"raised {told(error)}")

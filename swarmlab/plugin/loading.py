@@ -2,9 +2,10 @@
 
 import importlib.metadata
 import importlib.util
+import os
 import sys
 import traceback
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 from pathlib import Path
 from types import ModuleType
@@ -20,6 +21,14 @@ from swarmlab.plugin.strategy import Strategy
 
 #: Entry points of this group name modules whose registration hooks are asked.
 GROUP = "swarmlab"
+#: Environment variable that names the distributions, or the entry points, that are imported.
+ALLOWED = "SWARMLAB_PLUGINS"
+#: What pluggy leaves on a function that `hookimpl` marked.
+_MARK = "swarmlab_impl"
+
+
+#: Plugins that every cluster hears.
+USUAL = ("affinity",)
 
 
 class Catalog(Value, frozen=True, gc=True):
@@ -31,41 +40,72 @@ class Catalog(Value, frozen=True, gc=True):
     plugins: Mapping[str, tuple[Any, str]] = field(default_factory=dict)
     #: {entry point: why it could not be loaded}; what they would have offered is missing above.
     broken: Mapping[str, str] = field(default_factory=dict)
+    #: {entry point: why it was not asked}; nobody's fault.
+    left_out: Mapping[str, str] = field(default_factory=dict)
 
 
 def installed() -> Catalog:
-    """What the installed distributions offer through the entry point group "swarmlab".
+    """What the installed distributions offer through the entry point group "swarmlab", each module for itself.
 
-    A module that cannot be imported is left out and noted; one that breaks the contract is an error.
+    A module that cannot be imported, that breaks the contract, or that offers a name which is taken, is left out whole
+    and noted in `broken`: one bad distribution keeps nobody else from working. Where the environment variable
+    SWARMLAB_PLUGINS is set, only the distributions or entry points that it names (between commas) are imported, and
+    what swarmlab itself ships.
+    """
+    catalog = Catalog()
+    broken: dict[str, str] = {}
+    left_out: dict[str, str] = {}
+    for point in sorted(importlib.metadata.entry_points(group=GROUP), key=lambda point: (point.name, point.value)):
+        called = f"{point.name} = {point.value}"
+        if not _allowed(point):
+            left_out[called] = f"{ALLOWED} does not name it"
+            continue
+        try:
+            catalog = _joined(catalog, point.value, point.load())
+        except PluginError as error:
+            broken[called] = str(error)
+        except Exception as error:
+            broken[called] = told(error)
+    return Catalog(_sorted(catalog.strategies), _sorted(catalog.plugins), broken, left_out)
+
+
+def offered(modules: Mapping[str, Any], broken: Mapping[str, str] | None = None) -> Catalog:
+    """The catalog of these modules, {origin: module}, asked one after the other.
 
     Raises:
         PluginError: Two modules offer the same name, or what is offered is no strategy.
     """
-    modules: dict[str, Any] = {}
-    broken = {}
-    for point in sorted(importlib.metadata.entry_points(group=GROUP), key=lambda point: (point.name, point.value)):
-        try:
-            modules[point.value] = point.load()
-        except Exception as error:
-            broken[f"{point.name} = {point.value}"] = told(error)
-    return offered(modules, broken)
-
-
-def offered(modules: Mapping[str, Any], broken: Mapping[str, str] | None = None) -> Catalog:
-    """The catalog of these modules, {origin: module}, asked one after the other."""
-    strategies: dict[str, tuple[type[Strategy], str]] = {}
-    plugins: dict[str, tuple[Any, str]] = {}
+    catalog = Catalog()
     for origin, module in modules.items():
-        manager = pluggy.PluginManager("swarmlab")
-        manager.add_hookspecs(hookspecs)
-        registered(manager, module, origin)
-        for given in asked(manager, "swarmlab_register_strategies", origin):
-            for offer in given:
-                _add(strategies, checked_strategy_class(offer, origin).name, offer, origin, "strategy")
-        for given in asked(manager, "swarmlab_register_plugins", origin):
-            for name, offer in given.items():
-                _add(plugins, name, offer, origin, "plugin")
-    return Catalog(dict(sorted(strategies.items())), dict(sorted(plugins.items())), dict(broken or {}))
+        catalog = _joined(catalog, origin, module)
+    return Catalog(_sorted(catalog.strategies), _sorted(catalog.plugins), dict(broken or {}))
+
+
+def _joined(catalog: Catalog, origin: str, module: Any) -> Catalog:
+    """The catalog with what one module offers, all or nothing."""
+    strategies, plugins = dict(catalog.strategies), dict(catalog.plugins)
+    manager = pluggy.PluginManager("swarmlab")
+    manager.add_hookspecs(hookspecs)
+    registered(manager, module, origin)
+    for given in asked(manager, "swarmlab_register_strategies", origin):
+        for offer in given:
+            _add(strategies, checked_strategy_class(offer, origin).name, offer, origin, "strategy")
+    for given in asked(manager, "swarmlab_register_plugins", origin):
+        for name, offer in given.items():
+            _add(plugins, name, offer, origin, "plugin")
+    return Catalog(strategies, plugins)
+
+
+def _sorted(table: Mapping[str, tuple[Any, str]]) -> dict[str, tuple[Any, str]]:
+    return dict(sorted(table.items()))
+
+
+def _allowed(point: importlib.metadata.EntryPoint) -> bool:
+    listed = os.environ.get(ALLOWED)
+    own = point.dist.name if point.dist is not None else ""
+    if listed is None or own == "swarmlab":
+        return True
+    return bool({own, point.name} & {name.strip() for name in listed.split(",")} - {""})
 
 
 def registered(manager: pluggy.PluginManager, plugin: Any, name: str) -> None:
@@ -135,6 +175,32 @@ def plugin_object(spec: str, catalog: Catalog) -> tuple[Any, str]:
     return plugin, name
 
 
+def with_usual(plugins: Sequence[str]) -> tuple[str, ...]:
+    """The names asked for, and those that every cluster hears: what users say in labels must not go unheard."""
+    return (*(name for name in USUAL if name not in plugins), *plugins)
+
+
+def is_strategy(spec: str, catalog: Catalog) -> bool:
+    """Whether `spec` names a strategy; else it names a plugin. A file with both is meant for its strategy.
+
+    Raises as `strategy_class`.
+    """
+    if not is_file(spec):
+        named(spec, {**catalog.strategies, **catalog.plugins}, "strategy or plugin", catalog)
+        return spec in catalog.strategies
+    path, name = _parted(spec)
+    module = imported(path)
+    if name:
+        found = _member(module, path, name)
+        return isinstance(found, type) and issubclass(found, Strategy)
+    return any(_is_strategy(value, module) for value in vars(module).values())
+
+
+def hooks_of(plugin: Any) -> tuple[str, ...]:
+    """The hooks that a plugin answers, by name."""
+    return tuple(name for name in dir(plugin) if hasattr(getattr(plugin, name, None), _MARK))
+
+
 def is_file(spec: str) -> bool:
     """It is the path of a file, perhaps with a class, and not a name."""
     return spec.partition(":")[0].endswith(".py") or "/" in spec
@@ -147,6 +213,7 @@ def named(name: str, table: Mapping[str, Any], what: str, catalog: Catalog) -> A
     near = get_close_matches(name, table, n=3, cutoff=0.6)
     hint = f"; did you mean {' or '.join(near)}?" if near else ""
     broken = "".join(f"; {point} could not be loaded: {why}" for point, why in catalog.broken.items())
+    broken += "".join(f"; {point} was left out: {why}" for point, why in catalog.left_out.items())
     raise UnknownPlugin(
         name, f"there is no {what} of that name{hint or '.'} There are: {', '.join(table) or 'none'}{broken}", near
     )

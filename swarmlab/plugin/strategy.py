@@ -7,7 +7,8 @@ from typing import ClassVar
 import numpy as np
 
 from swarmlab.plugin.arrays import Floats, Ints
-from swarmlab.plugin.decisions import Moves, Placement, Plan, Scores, Trigger
+from swarmlab.plugin.decisions import Moves, Placement, Plan, Proof, Scores, Trigger
+from swarmlab.plugin.filling import spread_over
 from swarmlab.plugin.groups import Group
 from swarmlab.plugin.nodes import NodeTable
 from swarmlab.plugin.views import ClusterView
@@ -40,7 +41,8 @@ class Strategy:
         """Which node gets how many tasks of each group.
 
         Inherited: group by group in the given order, each task to the node that scores best at that moment and has
-        room; ties go to the lower id. Groups that find no room are left out, wholly or in part.
+        room; ties go to the lower id. Where the group is to be spread over labels, the branch is chosen first. Groups
+        that find no room are left out, wholly or in part.
 
         Args:
             groups: In the order in which they should be served; oldest first.
@@ -68,28 +70,54 @@ class Strategy:
         """
         return -view.scores(group)
 
+    def judge(self, plan: Plan, groups: Sequence[Group], view: ClusterView, by: str) -> Proof | None:  # noqa: ARG002
+        """How far `plan`, made for `groups` on `view` by the strategy named `by`, is from the best one; see `Proof`.
+
+        A yardstick: asked on request, never to decide. Inherited: None, it is not known.
+        """
+        return None
+
+    def formula(self) -> str:
+        """What a node's score is, or what its order is, in one line with the weights in use; shown to users.
+
+        Inherited: none is told.
+        """
+        return ""
+
     def _best_first(self, group: Group, view: ClusterView) -> Placement | None:
         capacity = view.capacity(group)
-        usable = np.flatnonzero(capacity > 0)
-        if not len(usable):
+        if not capacity.any():
             return None
+        nodes = view.nodes
         levels = [view.scores(group)]
-        held = np.zeros(len(capacity), np.int64)
-        heap = [(-score, node) for node, score in zip(usable.tolist(), levels[0][usable].tolist(), strict=True)]
-        heapq.heapify(heap)
-        left = group.count
-        while heap and left:
-            _, node = heap[0]
-            held[node] += 1
-            left -= 1
-            level = int(held[node])
-            if level >= capacity[node]:
-                heapq.heappop(heap)
-                continue
-            if level == len(levels):
-                levels.append(_scores_at(group, view, capacity, level))
-            heapq.heapreplace(heap, (-float(levels[level][node]), node))
-        return Placement.of(group.id, held)
+
+        def leaf(inside: Ints, count: int) -> Ints:
+            return _best_of(inside, count, group, view, capacity, levels)
+
+        if not group.preferences:
+            return Placement.of(group.id, leaf(np.arange(len(nodes), dtype=np.int64), group.count))
+        own = nodes.tasks_of(group.service)
+        return Placement.of(group.id, spread_over(group.preferences, nodes, own, capacity, group.count, leaf))
+
+
+def _best_of(inside: Ints, count: int, group: Group, view: ClusterView, capacity: Ints, levels: list[Floats]) -> Ints:
+    """Tasks for each of the nodes `inside`; `levels` has the scores for each level of fill that was looked at."""
+    held = np.zeros(len(capacity), np.int64)
+    usable = inside[capacity[inside] > 0]
+    heap = [(-score, node) for node, score in zip(usable.tolist(), levels[0][usable].tolist(), strict=True)]
+    heapq.heapify(heap)
+    while heap and count:
+        _, node = heap[0]
+        held[node] += 1
+        count -= 1
+        level = int(held[node])
+        if level >= capacity[node]:
+            heapq.heappop(heap)
+            continue
+        if level == len(levels):
+            levels.append(_scores_at(group, view, capacity, level))
+        heapq.heapreplace(heap, (-float(levels[level][node]), node))
+    return held[inside]
 
 
 def _scores_at(group: Group, view: ClusterView, capacity: Ints, level: int) -> Floats:

@@ -13,19 +13,24 @@ from swarmlab.sim.executor import ExecutorModel, SimExecutor, TaskModel
 from swarmlab.sim.expectations import running_by_node
 from swarmlab.sim.faults import draw_scenario, write_scenario
 from swarmlab.sim.heap import Heap, HeapTimers
-from swarmlab.sim.managers import GroupModel, SimManager, SimManagers
+from swarmlab.sim.history import Deed, Operation, check_history
+from swarmlab.sim.machine import GroupModel, SimManager
+from swarmlab.sim.managers import SimManagers
 from swarmlab.sim.mesh import Mesh, MeshModel, MeshWire
 from swarmlab.sim.network import Network, NetworkModel
 from swarmlab.sim.proposer import CommitModel, HeapProposer
 from swarmlab.sim.reading import load_scenario
 from swarmlab.sim.rest import unrest
-from swarmlab.sim.run import ScenarioResult, play_scenario, recipe, run_scenario
+from swarmlab.sim.run import Regret, ScenarioResult, play_scenario, recipe, run_scenario
 from swarmlab.sim.scenario import Scenario
+from swarmlab.sim.soak import Verdict, play_seed
+from swarmlab.sim.stories import draw_story
 from swarmlab.sim.world import LogLine, World, WorldConfig
 from swarmlab.sim.writers import check_proposal
 
 __all__ = [
     "CommitModel",
+    "Deed",
     "DiskModel",
     "ExecutorModel",
     "GroupModel",
@@ -39,6 +44,8 @@ __all__ = [
     "MeshWire",
     "Network",
     "NetworkModel",
+    "Operation",
+    "Regret",
     "Scenario",
     "ScenarioResult",
     "SimDisk",
@@ -46,14 +53,18 @@ __all__ = [
     "SimManager",
     "SimManagers",
     "TaskModel",
+    "Verdict",
     "World",
     "WorldConfig",
     "check_commit",
     "check_converged",
+    "check_history",
     "check_proposal",
     "draw_scenario",
+    "draw_story",
     "load_scenario",
     "play_scenario",
+    "play_seed",
     "recipe",
     "run_scenario",
     "running_by_node",

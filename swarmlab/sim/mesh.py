@@ -34,7 +34,8 @@ class Mesh:
         self._rng = rng
         self._model = model
         self._up: dict[RaftId, Replica] = {}
-        self._cut: set[frozenset[RaftId]] = set()
+        #: (sender, receiver) between whom nothing gets through.
+        self._cut: set[tuple[RaftId, RaftId]] = set()
         self._last: dict[tuple[RaftId, RaftId], Instant] = {}
         #: Messages that arrived, by kind; for tests and for counting.
         self.arrived: dict[MessageKind, int] = dict.fromkeys(MessageKind, 0)
@@ -49,7 +50,20 @@ class Mesh:
 
     def cut(self, one: RaftId, other: RaftId) -> None:
         """Let nothing through between the two."""
-        self._cut.add(frozenset((one, other)))
+        self.mute(one, other)
+        self.mute(other, one)
+
+    def mute(self, sender: RaftId, receiver: RaftId) -> None:
+        """Let nothing through from the one to the other."""
+        self._cut.add((sender, receiver))
+
+    def unmute(self, sender: RaftId, receiver: RaftId) -> None:
+        """Let everything through again from the one to the other."""
+        self._cut.discard((sender, receiver))
+
+    def is_muted(self, sender: RaftId, receiver: RaftId) -> bool:
+        """Whether nothing gets through from the one to the other."""
+        return (sender, receiver) in self._cut
 
     def heal(self) -> None:
         """Let everything through again."""
@@ -59,7 +73,7 @@ class Mesh:
         """Send it on its way."""
         model, pair = self._model(), (message.sender, message.to)
         sender = self._up.get(message.sender)
-        if frozenset(pair) in self._cut or message.to not in self._up or happens(self._rng, model.loses):
+        if pair in self._cut or message.to not in self._up or happens(self._rng, model.loses):
             # The sender's end finds out after a while.
             self._heap.later(model.delay.draw(self._rng), lambda: self._lost(sender, message, image))
             return
@@ -70,7 +84,7 @@ class Mesh:
 
     def _arrive(self, sender: Replica | None, message: Message, image: Image | None) -> None:
         receiver = self._up.get(message.to)
-        if receiver is None or frozenset((message.sender, message.to)) in self._cut:
+        if receiver is None or (message.sender, message.to) in self._cut:
             self._lost(sender, message, image)
             return
         self.arrived[message.kind] += 1

@@ -4,7 +4,7 @@ import random
 from collections.abc import Callable
 from typing import Any
 
-from swarmlab.api import Instant, Value, after, seconds
+from swarmlab.api import Duration, Instant, Value, after, seconds
 from swarmlab.sim.chance import Spread, happens
 from swarmlab.sim.heap import Heap
 
@@ -28,6 +28,8 @@ class Link:
     def __init__(self, node: str) -> None:
         self.node = node
         self.cut = False
+        #: Of several managers the one that it is for is on the other side of a partition.
+        self.away = False
         #: Something was lost in the cut wire, so the connection cannot go on where it was.
         self.lost = False
         #: The worker's end has power and a process that listens.
@@ -37,6 +39,11 @@ class Link:
         #: {end: the connection that it believes in}; an end behind `life` has yet to notice that its own is gone.
         self.held = {"manager": 0, "worker": 0}
         self.last_arrival: dict[str, Instant] = {}
+
+    @property
+    def is_cut(self) -> bool:
+        """Nothing gets through."""
+        return self.cut or self.away
 
 
 class Network:
@@ -82,7 +89,7 @@ class Network:
     def send(self, node: str, end: str, message: Any, call: int) -> None:
         """Carry a message over the link of `node` to that end of it, "manager" or "worker"."""
         link, sender = self.link(node), _OTHER[end]
-        if link.cut or link.held[sender] != link.life:
+        if link.is_cut or link.held[sender] != link.life:
             self._lose(link, sender)
             return
         if happens(self._rng, self._model().breaks):
@@ -102,8 +109,14 @@ class Network:
         """End the partition; where something was lost in it, the connection breaks."""
         link = self.link(node)
         link.cut = False
-        if link.lost:
-            self.break_connection(node)
+        self._mended(link)
+
+    def set_away(self, node: str, away: bool) -> None:
+        """Whether a partition stands between the node and the manager that it talks to; its end is as `heal`."""
+        link = self.link(node)
+        link.away = away
+        if not away:
+            self._mended(link)
 
     def break_connection(self, node: str) -> None:
         """The connection is gone, and both ends notice at once."""
@@ -116,8 +129,17 @@ class Network:
         """The worker's process ends: its machine closes the connection, and the manager's end is told of it."""
         link = self.link(node)
         self.silence(node)
-        if not link.cut:
+        if not link.is_cut:
             self._notice_at(link, "manager", after(self._heap.now, self._model().delay.draw(self._rng)))
+
+    def leave(self, node: str) -> None:
+        """The manager gives up the connection; the worker is told at once, or finds out where the wire is cut."""
+        link = self.link(node)
+        is_cut = link.is_cut
+        self._renew(link)
+        self._notice_at(link, "manager", self._heap.now)
+        span = self._model().notice.draw(self._rng) if is_cut else Duration(0)
+        self._notice_at(link, "worker", after(self._heap.now, span))
 
     def silence(self, node: str) -> None:
         """The worker's machine loses power: nobody is told."""
@@ -131,6 +153,10 @@ class Network:
         link.up = True
         link.held["worker"] = link.life
 
+    def _mended(self, link: Link) -> None:
+        if link.lost and not link.is_cut:
+            self.break_connection(link.node)
+
     def _renew(self, link: Link) -> None:
         link.life += 1
         link.lost = False
@@ -139,7 +165,7 @@ class Network:
     def _arrive(self, link: Link, life: int, end: str, message: Any, call: int) -> None:
         if link.life != life:
             return
-        if link.cut:
+        if link.is_cut:
             self._lose(link, _OTHER[end])
             return
         if link.held[end] != life:
@@ -148,8 +174,8 @@ class Network:
 
     def _lose(self, link: Link, sender: str) -> None:
         """A message of `sender` gets nowhere. A peer that is there says so at once, otherwise it takes a while."""
-        link.lost = link.lost or link.cut
-        reached = link.up and not link.cut
+        link.lost = link.lost or link.is_cut
+        reached = link.up and not link.is_cut
         model = self._model()
         span = (model.delay if reached else model.notice).draw(self._rng)
         self._notice_at(link, sender, after(self._heap.now, span))

@@ -14,16 +14,20 @@ from swarmlab.api.validation import check_service_spec
 from swarmlab.manager.constraint import Constraints
 from swarmlab.sim.chance import Spread
 from swarmlab.sim.entries import NodeEntry, ServiceEntry, word
-from swarmlab.sim.scenario import EventEntry, Expectation, Scenario
+from swarmlab.sim.misfortunes import Disk
+from swarmlab.sim.partitions import Partition, has_sides
+from swarmlab.sim.scenario import EventEntry, Expectation, LoadEntry, Scenario
 
 #: A place in the file, and what raises `InvalidSpec` if it is wrong.
 _Check = tuple[str, Callable[[], object]]
 
 #: Actions whose value is, or whose keys are, names of nodes or of services that exist at some time.
 _OF_NODES = (
-    *("stop", "start", "kill", "revive", "partition", "heal", "drain", "pause", "activate", "remove_node"),
+    *("stop", "start", "kill", "revive", "drain", "pause", "activate", "remove_node"),
     *("flap", "hang_up", "label", "memory"),
 )
+#: Those of several managers.
+_OF_MANAGERS = ("manager_down", "manager_up", "kill_leader", "hand_over", "disk", "promote", "demote")
 _OF_SERVICES = ("update", "scale", "rollback", "remove")
 
 _BOOL = "tag:yaml.org,2002:bool"
@@ -84,16 +88,20 @@ def _checks(scenario: Scenario) -> Iterator[_Check]:
     yield "commit-delay", partial(Spread.parse, scenario.commit_delay)
     drops = scenario.commit_drops
     yield "commit-drops", partial(_wanted, 0 <= drops <= 1, f"{drops}, wanted a probability, 0 to 1")
+    yield "group", scenario.group.model
     yield "tasks", scenario.tasks.model
+    managers = _managers(scenario)
     nodes: list[str] = []
     for place, node in _nodes(scenario):
-        yield place, partial(_node, node, nodes)
+        yield place, partial(_node, node, nodes, managers)
+    if scenario.load is not None:
+        yield from _load(scenario.load, scenario)
     services = set()
     for place, name, service in _services(scenario):
         yield place, partial(_service, name, service)
         services.add(name)
     for number, event in enumerate(scenario.events):
-        for inner, check in _event(scenario, event, nodes, services):
+        for inner, check in _event(scenario, event, nodes, services, managers):
             yield f"events[{number}]{inner}", check
 
 
@@ -115,11 +123,27 @@ def _services(scenario: Scenario) -> Iterator[tuple[str, str, ServiceEntry]]:
                 yield f"events[{number}].{key}.{name}", name, service
 
 
-def _node(node: NodeEntry, names: list[str]) -> None:
+def _managers(scenario: Scenario) -> frozenset[str]:
+    """The names of several managers, those that come later included; of one alone nothing has a name."""
+    if scenario.managers == 1:
+        return frozenset()
+    first = (f"m{number}" for number in range(1, scenario.managers + 1))
+    return frozenset((*first, *(event.promote for event in scenario.events if event.promote is not None)))
+
+
+def _load(load: LoadEntry, scenario: Scenario) -> Iterator[_Check]:
+    yield "load", partial(_wanted, scenario.managers > 1, "wanted several managers")
+    yield "load.clients", partial(_wanted, load.clients >= 1, f"{load.clients}, wanted 1 or more")
+    yield "load.pace", lambda: _wanted(Spread.parse(load.pace).median > 0, f"{load.pace!r}, wanted more than 0")
+    yield "load.until", partial(_moment, load.until, scenario.until)
+
+
+def _node(node: NodeEntry, names: list[str], managers: Collection[str]) -> None:
     """The node can be made, and no other has its name, nor those of the ones before it in `names`."""
     _wanted(node.count is None or node.count >= 1, f"count {node.count}, wanted 1 or more")
     for name in node.names():
         _wanted(name not in names, f"two nodes named {name!r}")
+        _wanted(name not in managers, f"a manager is named {name!r}, too")
         names.append(name)
         node.description(name)
 
@@ -132,7 +156,9 @@ def _service(name: str, service: ServiceEntry) -> None:
         service.tasks.model()
 
 
-def _event(scenario: Scenario, event: EventEntry, nodes: list[str], services: set[str]) -> Iterator[_Check]:
+def _event(
+    scenario: Scenario, event: EventEntry, nodes: list[str], services: set[str], managers: Collection[str]
+) -> Iterator[_Check]:
     actions = event.actions()
     found = f"at {event.at}: wanted exactly one action, found {', '.join(actions) or 'none'}"
     yield "", partial(_wanted, len(actions) == 1, found)
@@ -140,20 +166,37 @@ def _event(scenario: Scenario, event: EventEntry, nodes: list[str], services: se
     [action] = actions
     value = getattr(event, action)
     place = "." + action.replace("_", "-")
-    if action in _OF_NODES:
+    if action in ("partition", "heal"):
+        yield place, partial(_partition, value, nodes, managers)
+    elif action in _OF_NODES:
         yield place, partial(_known, "node", [value] if isinstance(value, str) else value, nodes)
+    if action in _OF_MANAGERS:
+        yield place, partial(_wanted, scenario.managers > 1, "wanted several managers")
+    if action in ("manager_down", "manager_up", "demote", "disk"):
+        yield place, partial(_known, "manager", [value] if isinstance(value, str) else value, managers)
     if action in _OF_SERVICES:
         yield place, partial(_known, "service", [value] if isinstance(value, str) else value, services)
-    if event.flap is not None:
-        yield ".times", partial(_wanted, event.times >= 1, f"{event.times}, wanted 1 or more")
+    if event.flap is not None or event.kill_leader is not None:
+        yield ".times", partial(_wanted, event.occurrences >= 1, f"{event.times}, wanted 1 or more")
         yield ".every", lambda: _wanted(_span(event.every) > 0, f"{event.every!r}, wanted more than 0")
-    if event.restart_manager is not None:
-        yield ".restart-manager", partial(_span, event.restart_manager)
+    for action, span in (("restart-manager", event.restart_manager), ("kill-leader", event.kill_leader)):
+        if span is not None:
+            yield f".{action}", partial(_span, span)
+    for name, text in (event.disk or {}).items():
+        yield f".disk.{name}", partial(Disk.parse, text)
     for name, size in (event.memory or {}).items():
         yield f".memory.{name}", partial(parse_bytes, size)
     if event.expect is not None:
         for inner, check in _expectation(scenario, event.expect, nodes, services):
             yield f".expect{inner}", check
+
+
+def _partition(text: str, nodes: list[str], managers: Collection[str]) -> None:
+    if has_sides(text):
+        _known("machine", Partition.parse(text).names(), [*nodes, *managers])
+        _wanted(bool(managers), "sides are for several managers")
+    else:
+        _known("machine" if managers else "node", [text], [*nodes, *managers])
 
 
 def _expectation(scenario: Scenario, expected: Expectation, nodes: list[str], services: set[str]) -> Iterator[_Check]:

@@ -36,6 +36,8 @@ def unrest(world: World) -> Iterator[str]:
     for task in view.tasks():
         yield from _unfinished(task)
     yield from _hoarded(view)
+    if world.managers is not None:
+        yield from world.managers.unrest()
 
 
 def _disagreement(worker: SimWorker, view: Snapshot) -> Iterator[str]:

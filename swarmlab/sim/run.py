@@ -1,7 +1,8 @@
 """Runs a scenario and says whether it went as expected."""
 
 import hashlib
-from collections.abc import Callable, Iterator, Mapping
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from random import Random
 
@@ -29,12 +30,26 @@ from swarmlab.api import (
     seconds,
 )
 from swarmlab.api.quantities import format_duration, parse_bytes, parse_duration
+from swarmlab.component import derived_rng
 from swarmlab.manager.controlapi import create_service, remove_node, remove_service, update_node, update_service
-from swarmlab.plugin import Host
+from swarmlab.plugin import NOT_SEARCHED, Host, Proof, with_usual
 from swarmlab.sim.broken import InvariantBroken
+from swarmlab.sim.chance import Spread
 from swarmlab.sim.checkers import runs, schedulable
+from swarmlab.sim.clients import Clients
 from swarmlab.sim.entries import NodeEntry, ServiceEntry
 from swarmlab.sim.expectations import named_service, running_by_node, unmet
+from swarmlab.sim.misfortunes import (
+    change_disks,
+    demote,
+    hand_over,
+    is_of_managers,
+    kill_leader,
+    partition_of,
+    power_off,
+    power_on,
+    promote,
+)
 from swarmlab.sim.reading import load_scenario
 from swarmlab.sim.scenario import EventEntry, Expectation, Scenario, availability
 from swarmlab.sim.world import World, WorldConfig
@@ -43,10 +58,51 @@ from swarmlab.store import Committed, Snapshot
 #: When the services of a scenario are deployed; its nodes join at the start.
 DEPLOY_AFTER = seconds(1)
 
+#: Events that are requests of users, which are made one after the other.
+ASKED_FOR = frozenset(
+    {
+        *("join", "drain", "pause", "activate", "remove_node", "label", "promote", "demote"),
+        *("deploy", "update", "scale", "rollback", "remove"),
+    }
+)
+
 
 def recipe(scenario: str, strategy: str, seed: int) -> str:
     """The command that runs it again."""
     return f"swarmlab sim run --scenario {scenario} --strategy {strategy} --seed {seed}"
+
+
+class Regret(Value, frozen=True, kw_only=True):
+    """How far the plans of a run were from the best ones, each judged on the cluster that it was made for."""
+
+    #: What was minimised once all tasks were placed that could be.
+    objective: str
+    plans: int
+    #: Those of the plans that were searched; larger ones are not.
+    judged: int
+    #: Those of the judged ones that are proven to be the best possible.
+    best: int
+    #: {goal: sum of what the judged plans cost more than the best that was found}; only goals with any.
+    regret: Mapping[str, float]
+    #: The most that one plan cost more, as a share of the best, where that is above 1.
+    worst: float
+
+    @classmethod
+    def of(cls, objective: str, proofs: Sequence[Proof | None]) -> "Regret":
+        """The sum of what a yardstick said."""
+        judged = [proof for proof in proofs if proof is not None and proof.goal != NOT_SEARCHED]
+        sums: dict[str, float] = {}
+        for proof in judged:
+            if proof.regret:
+                sums[proof.goal] = sums.get(proof.goal, 0.0) + proof.regret
+        return cls(
+            objective=objective,
+            plans=len(proofs),
+            judged=len(judged),
+            best=sum(proof.outcome == "optimal" and not proof.regret for proof in judged),
+            regret=dict(sorted(sums.items())),
+            worst=max((proof.regret / max(1.0, abs(proof.value)) for proof in judged), default=0.0),
+        )
 
 
 class ScenarioResult(Value, frozen=True, kw_only=True):
@@ -65,8 +121,12 @@ class ScenarioResult(Value, frozen=True, kw_only=True):
     restarts: int
     commits: int
     decisions: int
+    #: Requests of the scenario's clients that were granted.
+    requests: int = 0
     #: SHA-256 of the decision log.
     log_sha256: str
+    #: Where it was asked for.
+    regret: Regret | None = None
 
 
 def run_scenario(
@@ -77,10 +137,12 @@ def run_scenario(
     *,
     parameters: Mapping[str, str] | None = None,
     progress: Callable[[float], None] | None = None,
+    regret: str = "",
 ) -> ScenarioResult:
     """Run the scenario in that file; `log` gets the decision log, one JSON object a line.
 
-    `progress` is called with the share of virtual time that has passed.
+    `progress` is called with the share of virtual time that has passed. `regret` is an objective of the strategy
+    "optimal", which then judges each plan; it changes nothing of the run.
 
     Raises:
         InvalidSpec: The file is no scenario, or one of its events cannot happen.
@@ -88,8 +150,16 @@ def run_scenario(
         InvariantBroken: The cluster did what no cluster may do.
     """
     scenario = load_scenario(path)
-    host = Host.load(strategy or scenario.strategies[0], parameters=dict(parameters or {}), strict=True)
-    return play_scenario(scenario, host, str(path), seed, log, progress=progress)
+    host = Host.load(
+        strategy or scenario.strategies[0],
+        with_usual(()),
+        parameters=dict(parameters or {}),
+        strict=True,
+        yardstick="optimal" if regret else "",
+        measure={"objective": regret} if regret else {},
+    )
+    result = play_scenario(scenario, host, str(path), seed, log, progress=progress)
+    return replace(result, regret=Regret.of(regret, host.proofs)) if regret else result
 
 
 def play_scenario(
@@ -128,6 +198,7 @@ def play_scenario(
         restarts=run.restarts,
         commits=run.world.view.version,
         decisions=len(run.world.log),
+        requests=run.clients.granted if run.clients is not None else 0,
         log_sha256=hashlib.sha256(text).hexdigest(),
     )
 
@@ -149,6 +220,7 @@ class _Run:
                 tasks=scenario.executor(),
                 commits=scenario.commits(),
                 managers=scenario.managers,
+                group=scenario.group.model(),
             ),
             host,
         )
@@ -156,7 +228,10 @@ class _Run:
         self.restarts = 0
         #: Tasks that make room for one that a move put elsewhere.
         self._moved: set[str] = set()
+        #: (time in the file, what a user asks for); the first one is under way.
+        self._asked: deque[tuple[str, Callable[[], None]]] = deque()
         self.world.follow(self._committed)
+        self.clients = self._load()
 
     @property
     def moves(self) -> int:
@@ -170,7 +245,7 @@ class _Run:
             self._join(entry)
         # Services come to a cluster that is up, not to whichever node registers first.
         deploy = format_duration(DEPLOY_AFTER)
-        world.heap.at(after(world.heap.start, DEPLOY_AFTER), lambda: self._try(deploy, self._deploy_all))
+        world.heap.at(after(world.heap.start, DEPLOY_AFTER), lambda: self._ask(deploy, self._deploy_all))
         end = parse_duration(scenario.until)
         for event in scenario.events:
             for at, action in self._occurrences(event):
@@ -181,22 +256,44 @@ class _Run:
             if progress is not None:
                 progress(step / steps)
 
+        if self.clients is not None:
+            self.failures += [f"clients: {text}" for text in self.clients.failures()]
+
+    def _load(self) -> Clients | None:
+        load = self.scenario.load
+        if load is None:
+            return None
+        until = after(self.world.heap.start, parse_duration(load.until))
+        rng = derived_rng(self.world.config.seed, "clients")
+        return Clients(self.world, load.clients, Spread.parse(load.pace), until, rng)
+
     def _deploy_all(self) -> None:
         for name, service in self.scenario.services.items():
             self._deploy(name, service)
 
     def _occurrences(self, event: EventEntry) -> Iterator[tuple[Duration, Callable[[], None]]]:
-        at = parse_duration(event.at)
-        if event.flap is None:
-            yield at, lambda: self._try(event.at, lambda: self._happen(event))
+        at, every, node = parse_duration(event.at), parse_duration(event.every), event.flap
+        if node is None:
+            [action] = event.actions()
+            begin = self._ask if action in ASKED_FOR else self._try
+            for number in range(event.occurrences):
+                yield Duration(at + number * every), lambda: begin(event.at, lambda: self._happen(event))
             return
-        every, node = parse_duration(event.every), event.flap
-        for number in range(event.times):
+        for number in range(event.occurrences):
             yield Duration(at + number * every), lambda: self.world.kill_worker(node)
             yield (
                 Duration(at + number * every + every // 2),
                 lambda: self._try(event.at, lambda: self.world.start_worker(node)),
             )
+
+    def _ask(self, at: str, action: Callable[[], None]) -> None:
+        """Let a user ask for something, after all that users asked for before: an answer may take a while."""
+        self._asked.append((at, action))
+        if len(self._asked) > 1:
+            return
+        while self._asked:
+            self._try(*self._asked[0])
+            self._asked.popleft()
 
     def _try(self, at: str, action: Callable[[], None]) -> None:
         """Let it happen, or say which event of the file it is that cannot."""
@@ -223,6 +320,9 @@ class _Run:
                 world.start_worker(value)
             case "join":
                 self._join(value)
+            case "partition" | "heal" if is_of_managers(world, value):
+                partition = partition_of(world, value)
+                (world.part if action == "partition" else world.mend)(partition)
             case "partition":
                 world.network.cut(world.worker(value).node_id)
             case "heal":
@@ -232,6 +332,20 @@ class _Run:
             case "restart_manager":
                 world.stop_manager()
                 world.heap.later(parse_duration(value), world.start_manager)
+            case "manager_down":
+                power_off(world, value)
+            case "manager_up":
+                power_on(world, value)
+            case "kill_leader":
+                kill_leader(world, parse_duration(value))
+            case "hand_over":
+                hand_over(world)
+            case "disk":
+                change_disks(world, value)
+            case "promote":
+                promote(world, value)
+            case "demote":
+                demote(world, value)
             case "drain" | "pause" | "activate":
                 wanted = availability(action)
                 self._change_node(value, lambda spec: replace(spec, availability=wanted))
@@ -292,6 +406,9 @@ class _Run:
         models.network = replace(models.network, breaks=0.0, delay=replace(models.network.delay, sigma=0.0))
         models.commits = replace(models.commits, drops=0.0, delay=replace(models.commits.delay, sigma=0.0))
         models.tasks = self.scenario.calm_executor()
+        if self.world.managers is not None:
+            group = self.world.managers.model
+            self.world.managers.model = replace(group, mesh=replace(group.mesh, loses=0.0, duplicates=0.0))
 
     def _resize(self, name: str, memory: int) -> None:
         description = self.world.worker(name).description

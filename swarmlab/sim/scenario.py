@@ -8,10 +8,14 @@ from collections.abc import Iterator, Mapping
 
 from msgspec import field
 
-from swarmlab.api import Availability, seconds
+from swarmlab.api import Availability, InvalidSpec, seconds
+from swarmlab.node import ReplicaConfig
 from swarmlab.sim.chance import Spread
+from swarmlab.sim.disk import DiskModel
 from swarmlab.sim.entries import Entry, NodeEntry, ServiceEntry, TaskEntry
 from swarmlab.sim.executor import ExecutorModel
+from swarmlab.sim.machine import GroupModel
+from swarmlab.sim.mesh import MeshModel
 from swarmlab.sim.network import NetworkModel
 from swarmlab.sim.proposer import CommitModel
 
@@ -56,12 +60,26 @@ class EventEntry(Entry, frozen=True, kw_only=True):
     kill: str | None = None
     revive: str | None = None
     join: NodeEntry | None = None
+    #: A node is cut off. Of several managers also: one of them, from the others; or sides, such as "m1 w1 | m2 m3 w2";
+    #: or one way, "m1 > m2 m3". Workers that stand on no side reach everybody.
     partition: str | None = None
     heal: str | None = None
     #: The connection of that node breaks; both ends notice.
     hang_up: str | None = None
-    #: The manager's process ends, and starts again after that span.
+    #: The manager's process ends, and starts again after that span; of several managers it is the one that leads.
     restart_manager: str | None = None
+    #: Managers, where there are several; they are called m1, m2 and so on. Power goes and comes back.
+    manager_down: str | None = None
+    manager_up: str | None = None
+    #: The machine of whoever leads has no power for that span; `times` times, `every` so often.
+    kill_leader: str | None = None
+    #: Whoever leads hands over; the text says why.
+    hand_over: str | None = None
+    #: {manager: how its disk is from now on: `stalls`, `fails`, `well`, or how long a write takes, "20ms~1"}
+    disk: Mapping[str, str] | None = None
+    #: A new machine of that name becomes a manager, or one that was demoted does so again.
+    promote: str | None = None
+    demote: str | None = None
     drain: str | None = None
     pause: str | None = None
     activate: str | None = None
@@ -84,8 +102,14 @@ class EventEntry(Entry, frozen=True, kw_only=True):
     expect: Expectation | None = None
     #: Stop and start that node `times` times, `every` so often.
     flap: str | None = None
-    times: int = 10
+    #: 10 for a node that flaps, once for a leader that is killed.
+    times: int | None = None
     every: str = "30s"
+
+    @property
+    def occurrences(self) -> int:
+        """How often it happens."""
+        return self.times if self.times is not None else 10 if self.flap is not None else 1
 
     def actions(self) -> tuple[str, ...]:
         """The names of what is given."""
@@ -93,6 +117,48 @@ class EventEntry(Entry, frozen=True, kw_only=True):
         return tuple(
             name for name, value in given.items() if name not in ("at", "times", "every") and value is not None
         )
+
+
+class GroupEntry(Entry, frozen=True, kw_only=True):
+    """How several managers are among themselves."""
+
+    delay: str = "1ms~0.3"
+    #: Probabilities that a message is lost, and that it comes twice.
+    loses: float = 0.0
+    duplicates: float = 0.0
+    #: How long a write takes until it is durable.
+    disk: str = "2ms~0.5"
+    #: Entries of the log between two snapshots, 0: as the cluster says; and those kept behind one for slow followers.
+    snapshot_every: int = 0
+    slow_entries: int = 500
+
+    def model(self) -> GroupModel:
+        """The model of such a group.
+
+        Raises:
+            InvalidSpec: A span is none, a probability is not from 0 to 1, or a number is negative.
+        """
+        for name in ("loses", "duplicates"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise InvalidSpec(f"{name} {getattr(self, name)}: wanted a probability, 0 to 1")
+        for name in ("snapshot_every", "slow_entries"):
+            if getattr(self, name) < 0:
+                raise InvalidSpec(f"{name.replace('_', '-')} {getattr(self, name)}: wanted 0 or more")
+        return GroupModel(
+            mesh=MeshModel(delay=Spread.parse(self.delay), loses=self.loses, duplicates=self.duplicates),
+            disk=DiskModel(delay=Spread.parse(self.disk)),
+            raft=ReplicaConfig(snapshot_every=self.snapshot_every, slow_entries=self.slow_entries),
+        )
+
+
+class LoadEntry(Entry, frozen=True, kw_only=True):
+    """Clients that write and read at any manager, of several; what they see has to be linearizable."""
+
+    clients: int = 3
+    #: How long each rests between two requests.
+    pace: str = "500ms~0.5"
+    #: When they stop, and every manager is read once more.
+    until: str
 
 
 class Scenario(Entry, frozen=True, kw_only=True):
@@ -117,6 +183,8 @@ class Scenario(Entry, frozen=True, kw_only=True):
     commit_drops: float = 0.0
     #: With more than one, they replicate, and how commits are is no matter of a model.
     managers: int = 1
+    group: GroupEntry = GroupEntry()
+    load: LoadEntry | None = None
     tasks: TaskEntry = TaskEntry()
     #: An event that the cluster refuses, or that comes while the manager is down, is passed over.
     lenient: bool = False

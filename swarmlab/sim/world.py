@@ -10,8 +10,11 @@ import msgspec
 
 from swarmlab.agent.exec import Described, Kept, Persist
 from swarmlab.api import (
+    Changes,
     ClusterId,
+    Create,
     Duration,
+    Instant,
     NodeDescription,
     NodeId,
     NotFound,
@@ -19,6 +22,7 @@ from swarmlab.api import (
     OutOfSequence,
     Precondition,
     ProposalDropped,
+    ProposalUnknown,
     TaskId,
     Value,
     after,
@@ -29,6 +33,7 @@ from swarmlab.component import derived_rng
 from swarmlab.node import (
     Manager,
     ManagerConfig,
+    MembershipPorts,
     Ports,
     Worker,
     WorkerConfig,
@@ -39,10 +44,13 @@ from swarmlab.node import (
 from swarmlab.node.manager import Request
 from swarmlab.plugin import Host
 from swarmlab.sim.checkers import check_commit
+from swarmlab.sim.connections import Connections
 from swarmlab.sim.executor import ExecutorModel, SimExecutor
 from swarmlab.sim.heap import Heap, HeapTimers
-from swarmlab.sim.managers import GroupModel, SimManager, SimManagers
+from swarmlab.sim.machine import GroupModel, SimManager, manager_node
+from swarmlab.sim.managers import SimManagers
 from swarmlab.sim.network import Network, NetworkModel
+from swarmlab.sim.partitions import Partition
 from swarmlab.sim.proposer import CommitModel, HeapProposer
 from swarmlab.sim.writers import check_proposal
 from swarmlab.store import EMPTY, CommitAtOnce, Committed, Proposer, Snapshot
@@ -51,6 +59,8 @@ T = TypeVar("T")
 
 #: How often a request is repeated that was overtaken by another change.
 PATIENCE = 20
+#: How long a client of several managers waits before that.
+AGAIN_AFTER = seconds(0.2)
 
 
 class WorldConfig(Value, frozen=True, kw_only=True):
@@ -131,10 +141,9 @@ class World:
             to_worker=self._worker_receives,
             broken=self._connection_broke,
         )
-        #: {worker: the manager at the other end of its connection}, where there are several.
-        self._ends: dict[str, SimManager] = {}
         #: None: one manager decides alone.
         self.managers: SimManagers | None = None
+        self._connections = Connections(self.network, lambda: self.managers.leader if self.managers else None)
         if config.managers == 1:
             self._sole = self._new_manager(self._sole_timers, self._proposer(EMPTY), EMPTY, config.seed)
             self._sole.store.watch(None, self._committed)
@@ -145,14 +154,12 @@ class World:
                 self._rng,
                 config.group,
                 self._replicated,
-                lambda name, event, fields: self.note(f"raft/{name}", event, fields),
-                self._turned,
+                lambda name, event, fields: self.note(f"raft/{name}", event, dict(fields)),
+                self._connections.turned,
                 self._committed,
             )
         self._manager_is_up = True
-        self.cluster_id: ClusterId = self.ask(
-            lambda view, ids, _: found_cluster(view, ids, heartbeat=config.heartbeat, history=config.history)
-        )
+        self.cluster_id: ClusterId = self.ask(self._found)
         if self.managers is None:
             self._sole.lead()
 
@@ -214,13 +221,20 @@ class World:
     def ask(self, request: Request[T]) -> T:
         """The same as a patient client has it: one that was overtaken or dropped reads again, and asks again.
 
-        Of several managers it looks for the one that leads.
+        Of several managers it looks for the one that leads. Where the leader went away in the middle of it, what was
+        asked for may have happened: it is asked for again, and is refused then, if it cannot happen twice.
         """
+        passing: tuple[type[Exception], ...] = (OutOfSequence, ProposalDropped)
+        if self.managers is not None:
+            passing = (*passing, NotLeader, ProposalUnknown)
         for _ in range(PATIENCE):
-            if self.managers is not None and self._manager_is_up:
+            if self.managers is not None:
                 self.managers.wait_for_leader()
-            with suppress(OutOfSequence, ProposalDropped):
+            with suppress(*passing):
                 return self.request(request)
+            if self.managers is not None:
+                # A leader that hands over drops what comes.
+                self.run_for(AGAIN_AFTER)
         return self.request(request)
 
     def stop_manager(self) -> None:
@@ -231,7 +245,7 @@ class World:
         if self.managers is not None:
             leader = self.managers.leader
             if leader is not None:
-                self.managers.crash(leader, self._chance.randrange(3))
+                self.managers.crash(leader, self.kept())
             return
         assert self._manager_is_up, "the manager is down already"
         self._manager_is_up = False
@@ -245,7 +259,7 @@ class World:
         """A new manager takes over what the last one committed; of several, all that are down start again."""
         if self.managers is not None:
             for owner in self.managers.all:
-                if not owner.up:
+                if not owner.up and not owner.left:
                     self.managers.start(owner)
             return
         assert not self._manager_is_up, "the manager runs already"
@@ -254,6 +268,10 @@ class World:
         self._sole.store.watch(None, self._committed)
         self._manager_is_up = True
         self._sole.lead()
+
+    def kept(self) -> int:
+        """How many of the writes under way are on a disk whose power fails now: by chance."""
+        return self._chance.randrange(3)
 
     def run_for(self, span: Duration) -> None:
         """Let that much time pass."""
@@ -333,6 +351,7 @@ class World:
         view: Snapshot,
         seed: int,
         owner: SimManager | None = None,
+        membership: MembershipPorts | None = None,
     ) -> Manager:
         config = self.config
 
@@ -343,7 +362,7 @@ class World:
 
         def send(to: str, message: Any, call: int) -> None:
             # Of several managers each reaches the workers that are connected with it.
-            if owner is None or self._ends.get(to) is owner:
+            if owner is None or self._connections.has(to, owner):
                 self.network.send(to, "worker", message, call)
 
         return Manager(
@@ -359,6 +378,7 @@ class World:
             ),
             proposer,
             view,
+            membership=membership,
         )
 
     def _sole_timers(self, timers: HeapTimers) -> None:
@@ -371,26 +391,66 @@ class World:
 
     # Several managers
 
-    def _replicated(self, owner: SimManager, proposer: Proposer, view: Snapshot) -> Manager:
+    def part(self, partition: Partition) -> None:
+        """Let nothing through between the sides. Workers are parted both ways, and not from each other.
+
+        Raises:
+            NotFound: A name is neither a manager's nor a worker's.
+        """
+        assert self.managers is not None, "one manager alone cannot be parted"
+        for sender, receiver in partition.pairs():
+            for_worker = self._worker_and_manager(sender, receiver)
+            if for_worker is None:
+                self.managers.mute(sender, receiver)
+            elif for_worker:
+                self._connections.part(*for_worker)
+
+    def mend(self, partition: Partition) -> None:
+        """End a partition.
+
+        Raises:
+            NotFound: As for `part`.
+        """
+        assert self.managers is not None, "one manager alone cannot be parted"
+        for sender, receiver in partition.pairs():
+            for_worker = self._worker_and_manager(sender, receiver)
+            if for_worker is None:
+                self.managers.unmute(sender, receiver)
+            elif for_worker:
+                self._connections.mend(*for_worker)
+
+    def _worker_and_manager(self, one: str, other: str) -> tuple[str, str] | tuple[()] | None:
+        """The node id of the worker of the two and the name of the manager; empty: both are workers, None: neither."""
+        workers = [name for name in (one, other) if name in self._by_name]
+        if not workers:
+            return None
+        if len(workers) == 2:
+            return ()
+        assert self.managers is not None
+        manager = self.managers.named(other if one in workers else one)
+        return self._by_name[workers[0]].node_id, manager.name
+
+    def _found(self, view: Snapshot, ids: random.Random, _: Instant) -> tuple[Changes, ClusterId]:
+        """The cluster, and the nodes of its managers, where there are several: they run no tasks."""
+        changes, cluster_id = found_cluster(view, ids, heartbeat=self.config.heartbeat, history=self.config.history)
+        if self.managers is None or not changes:
+            return changes, cluster_id
+        nodes = [Create(manager_node(each.name)) for each in self.managers.all]
+        return Changes.atomic(*changes.groups[0], *nodes), cluster_id
+
+    def _replicated(
+        self, owner: SimManager, proposer: Proposer, view: Snapshot, membership: MembershipPorts
+    ) -> Manager:
         """The manager of one life of that machine. It reaches the workers that are connected with it."""
         seed = self._rng(f"manager/{owner.name}/{owner.lives}").getrandbits(63)
-        return self._new_manager(owner.timers.append, proposer, view, seed, owner)
-
-    def _turned(self, owner: SimManager) -> None:
-        """A manager began or ceased to lead: connections with one that leads no more break."""
-        if not owner.leads:
-            for node in sorted(node for node, end in self._ends.items() if end is owner):
-                self.network.break_connection(node)
+        return self._new_manager(owner.timers.append, proposer, view, seed, owner, membership)
 
     def _end_of(self, node: str) -> Manager | None:
         """The manager that a worker is connected with; a new connection finds the one that leads."""
         if self.managers is None:
             return self._sole if self._manager_is_up else None
-        owner = self._ends.get(node) or self.managers.leader
-        if owner is None or not owner.leads:
-            return None
-        self._ends[node] = owner
-        return owner.running[0]
+        owner = self._connections.end_of(node)
+        return owner.running[0] if owner is not None else None
 
     def _committed(self, event: Committed) -> None:
         self.last_commit = self.heap.now
@@ -418,7 +478,7 @@ class World:
 
     def _connection_broke(self, node: str, end: str) -> None:
         if end == "manager":
-            owner = self._ends.pop(node, None)
+            owner = self._connections.broke(node)
             (self._sole if self.managers is None else owner.running[0] if owner else self.manager).disconnected(node)
             return
         agent = self._by_id[node].agent

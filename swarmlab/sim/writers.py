@@ -52,6 +52,7 @@ _WRITERS: Mapping[type[StoreObject], Mapping[str, frozenset[str]]] = {
     Node: {
         "status": frozenset({"dispatcher"}),
         "description": frozenset({"dispatcher"}),
+        "role": frozenset({"roles"}),
         "attachments": frozenset({"allocator"}),
     },
     Network: {"driver_state": frozenset({"allocator"}), "ipam": frozenset({"allocator"})},

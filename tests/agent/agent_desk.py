@@ -4,8 +4,6 @@ import random
 from collections.abc import Sequence
 from typing import Any
 
-from virtual import Time, Timers
-
 from swarmlab.agent import Agent
 from swarmlab.agent.exec import (
     Configure,
@@ -68,6 +66,7 @@ from swarmlab.api import (
     parse_duration,
 )
 from swarmlab.component import Assembly, CancelTimer, Disconnected, Received, Record, Send, SetTimer, TimerFired
+from swarmlab.testing import Time, Timers
 
 #: What a task without any dependency says of itself.
 PLAIN = TaskSpec(container=ContainerSpec(image="web"))

@@ -5,7 +5,6 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from msgspec.structs import replace
-from virtual import Time, Timers
 
 from swarmlab.api import (
     Availability,
@@ -61,6 +60,7 @@ from swarmlab.manager.controlapi import remove_node, update_cluster
 from swarmlab.node import found_cluster
 from swarmlab.node.ports import effect_port
 from swarmlab.store import CommitAtOnce, Committed, Led, Outcome, Store
+from swarmlab.testing import Time, Timers
 
 NO_ROTATION = KeyRotation()
 

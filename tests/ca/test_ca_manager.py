@@ -20,7 +20,7 @@ from swarmlab.api import (
     NodeCertificateStatusResponse,
     NodeRole,
     NotFound,
-    Precondition,
+    Unsupported,
     fingerprint,
     seconds,
 )
@@ -129,8 +129,8 @@ def test_the_root_changes_by_a_request() -> None:
 def test_without_an_authority_nobody_can_join() -> None:
     desk = Desk(None)
     answer = desk.ask(GetRootCACertificateRequest())
-    assert isinstance(answer, Precondition)
-    assert "no certificate authority" in str(answer)
+    assert isinstance(answer, Unsupported)
+    assert str(answer) == "GetRootCACertificateRequest is not a call that this manager takes"
     assert desk.cluster.root_ca.ca_cert == b""
 
 

@@ -4,7 +4,6 @@ import random
 from collections.abc import Sequence
 
 from msgspec.structs import replace
-from virtual import START, Time, Timers
 
 from swarmlab.api import (
     HOUR,
@@ -21,6 +20,7 @@ from swarmlab.api import (
 )
 from swarmlab.ca.renewal import NodeTold, Renew, Renewal, RenewalFailed, Renewed
 from swarmlab.component import CancelTimer, Effect, Event, Record, SetTimer, TimerFired
+from swarmlab.testing import START, Time, Timers
 
 LIFE = 100 * HOUR
 ME = Node(id=NodeId("n"), spec=NodeSpec(desired_role=NodeRole.WORKER))

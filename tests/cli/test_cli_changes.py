@@ -73,7 +73,11 @@ def test_a_secret_is_referred_to_by_its_id(ground: Ground) -> None:
         (("service", "update", "--rollback", "--image", "x", "web"), Exit.USAGE, "--rollback does not go with --image"),
         (("service", "inspect", "web-"), Exit.CONFLICT, 'service "web-" is ambiguous: it may be web-2-id, web-service'),
         (("node", "inspect", "w9"), Exit.NOT_FOUND, 'node not found: "w9"; did you mean "w1"?'),
-        (("node", "update", "w1"), Exit.USAGE, "nothing to change; give --availability, --label-add or --label-rm"),
+        (
+            ("node", "update", "w1"),
+            Exit.USAGE,
+            "nothing to change; give --availability, --role",
+        ),
         (("node", "rm", "w1"), Exit.REFUSED, "w1"),
         (("node", "stop", "w9"), Exit.NOT_FOUND, "w9"),
         (("node", "start", "w1"), Exit.REFUSED, "runs already"),

@@ -517,3 +517,25 @@ STACK_FILES = sorted([*(ROOT / "examples").glob("*.yml"), *(ROOT / "examples").g
 @pytest.mark.parametrize("file", STACK_FILES, ids=lambda file: f"{file.parent.name}/{file.name}")
 def test_the_shipped_stack_files_are_read_without_a_warning(file: Path) -> None:
     assert read_stack(str(file), "s", {}).warnings == ()
+
+
+def test_affinity_terms_name_the_services_of_the_file() -> None:
+    """As a list, or under names; `deploy.labels` keep what is written, as docker has them."""
+    lines = """x-swarmlab-affinity:
+- service != db domain=rack
+- node.labels.dc==1 else any
+deploy:
+  labels:
+    swarmlab.affinity.raw: service==db"""
+    labels = web(f"{lines}\n").annotations.labels
+    assert {key: text for key, text in labels.items() if "affinity" in key} == {
+        "swarmlab.affinity.raw": "service==db",
+        "swarmlab.affinity.1": "service!=db domain=rack",
+        "swarmlab.affinity.2": "node.labels.dc==1 else any",
+    }
+    named = stack(
+        "services:\n  db: {image: i}\n  web: {image: i, x-swarmlab-affinity: {near: service==db else service!=web}}\n"
+    )
+    assert named.services[1].spec.annotations.labels["swarmlab.affinity.near"] == "service==s_db else service!=s_web"
+    with pytest.raises(Invalid, match=r"stack.yml:5.*affinity 'service', character 8: expected == or != after service"):
+        web("x-swarmlab-affinity: [service]")

@@ -374,3 +374,11 @@ def test_an_environment_file_that_is_not_there_or_wrong(tmp_path: Path, capsys: 
     (tmp_path / "bad").write_text("GOOD=1\nnot good=2\n")
     assert main(["service", "create", "--env-file", str(tmp_path / "bad"), "img"]) == Exit.INVALID
     assert "bad:2: 'not good=2', wanted: NAME=VALUE" in capsys.readouterr().err
+
+
+def test_affinity_terms_are_labels() -> None:
+    """So that a stock docker keeps and shows them."""
+    found = spec("--label", "a=b", "--affinity", "service!=db domain=rack", "--affinity", "service != db  domain=rack")
+    assert found.annotations.labels == {"a": "b", "swarmlab.affinity.1": "service!=db domain=rack"}
+    with pytest.raises(UsageError, match=r"--affinity: affinity 'service~db', character 1: expected service"):
+        spec("--affinity", "service~db")

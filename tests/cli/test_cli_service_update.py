@@ -228,3 +228,12 @@ def test_max_concurrent_is_for_jobs() -> None:
     assert request("--max-concurrent", "3", spec=job).spec.replicated_job == ReplicatedJob(3, 4)
     with pytest.raises(UsageError, match="--max-concurrent: service web is not a replicated job"):
         request("--max-concurrent", "3")
+
+
+def test_affinity_terms_go_by_name_or_in_any_words_and_new_ones_come() -> None:
+    labels = {"swarmlab.affinity.db": "service!=db", "swarmlab.affinity.1": "service==web", "x": "y"}
+    spec = replace(BASE, annotations=Annotations("web", labels))
+    words = ("--affinity-rm", "db", "--affinity-rm", "service == web", "--affinity-add", "service!=cache")
+    assert request(*words, spec=spec).spec.annotations.labels == {"x": "y", "swarmlab.affinity.1": "service!=cache"}
+    with pytest.raises(UsageError, match="--affinity-rm: the service has no such term: 'service==no'"):
+        request("--affinity-rm", "service==no", spec=spec)

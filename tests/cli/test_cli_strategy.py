@@ -8,7 +8,7 @@ import pytest
 from swarmlab.cli.exits import Exit
 from swarmlab.cli.main import main
 
-SHIPPED = ["binpack", "random", "rebalance", "spread"]
+SHIPPED = ["balanced", "binpack", "dotproduct", "least-allocated", "optimal", "random", "rebalance", "spread"]
 
 
 def test_what_is_installed(capsys: pytest.CaptureFixture[str]) -> None:
@@ -33,6 +33,22 @@ def test_one_of_them(capsys: pytest.CaptureFixture[str]) -> None:
     assert json.loads(capsys.readouterr().out)["rebalances"] is True
     assert main(["strategy", "show", "rebalance", "-o", "name"]) == Exit.OK
     assert capsys.readouterr().out == "rebalance\n"
+
+
+def test_the_formula_with_the_weights_in_use(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["strategy", "show", "least-allocated", "--set", "memory_weight=3", "--plugin", "prefer"]) == Exit.OK
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[3] == (
+        "  formula:    (1 x free(cpu) + 3 x free(memory) + 1 x free(each generic kind asked for)) "
+        "/ (sum of these weights), where free(r) = (free - need) / total"
+    )
+    assert lines[4].startswith("  plugin:     prefer prefer.weight=")
+    assert "  --set memory_weight=3" in lines
+    for name in SHIPPED:
+        assert main(["strategy", "show", name, "-o", "json"]) == Exit.OK
+        assert json.loads(capsys.readouterr().out)["formula"], name
+    assert main(["strategy", "show", "balanced", "--set", "free_weight=-1"]) == Exit.INVALID
+    assert "free_weight is -1, wanted 0 or more" in capsys.readouterr().err
 
 
 def test_an_unknown_one(capsys: pytest.CaptureFixture[str]) -> None:

@@ -15,6 +15,7 @@ from swarmlab.api import (
     ConfigSpec,
     Endpoint,
     GlobalService,
+    NodeId,
     NodeState,
     Placement,
     PortConfig,
@@ -24,9 +25,13 @@ from swarmlab.api import (
     Secret,
     SecretId,
     SecretSpec,
+    ServiceId,
+    TaskId,
     TaskSpec,
     TaskState,
+    Violation,
 )
+from swarmlab.cli.exits import Exit
 
 W1, W2 = a_node("w1", labels={"zone": "a"}), a_node("w2", NodeState.DOWN)
 
@@ -36,10 +41,13 @@ def test_node_ls(ground: Ground) -> None:
     ground.put(a_node("w10"), drained, W1)
     assert ground.cli("node", "ls").lines == [
         "ID                           HOSTNAME   STATUS   AVAILABILITY   "
-        "MANAGER STATUS   CPUS   MEMORY   ENGINE VERSION",
-        "w1-0123456789abcdefghijkl    w1         Ready    Active                          4      8GiB     28.2.2",
-        "w2-0123456789abcdefghijkl    w2         Down     Drain                           4      8GiB     28.2.2",
-        "w10-0123456789abcdefghijkl   w10        Ready    Active                          4      8GiB     28.2.2",
+        "MANAGER STATUS   CERT EXPIRES   CPUS   MEMORY   ENGINE VERSION",
+        "w1-0123456789abcdefghijkl    w1         Ready    Active         "
+        "                                4      8GiB     28.2.2",
+        "w2-0123456789abcdefghijkl    w2         Down     Drain          "
+        "                                4      8GiB     28.2.2",
+        "w10-0123456789abcdefghijkl   w10        Ready    Active         "
+        "                                4      8GiB     28.2.2",
     ]
     assert ground.cli("node", "ls", "-q").lines == [W1.id, W2.id, "w10-0123456789abcdefghijkl"]
     assert ground.cli("node", "ls", "-o", "name").lines == ["w1", "w2", "w10"]
@@ -180,6 +188,35 @@ def test_explain(ground: Ground) -> None:
             "  no node fits",
         ]
     assert json.loads(ground.cli("explain", "web.1", "-o", "json").out)[0]["summary"] == "no node fits"
+
+
+def test_violations(ground: Ground) -> None:
+    """Nothing found is exit code 0; what is found has a code of its own, so that a script can tell it from failures."""
+    nothing = ground.cli("violations")
+    assert (nothing.code, nothing.lines) == (Exit.OK, ["SERVICE   TASK   NODE   TERM   REASON"])
+    ground.served.lab.violated = (
+        Violation(
+            service_id=ServiceId("s"),
+            service_name="web",
+            task_id=TaskId("t"),
+            slot=2,
+            node_id=NodeId("n"),
+            hostname="w1",
+            term="service!=db",
+            reason="2 tasks there, at most 0",
+        ),
+    )
+    found = ground.cli("violations")
+    assert (found.code, found.lines) == (
+        Exit.VIOLATED,
+        [
+            "SERVICE   TASK    NODE   TERM          REASON",
+            "web       web.2   w1     service!=db   2 tasks there, at most 0",
+        ],
+    )
+    assert "1 task breaks a hard affinity term" in found.err
+    assert ground.cli("violations", "-o", "name").lines == ["t"]
+    assert json.loads(ground.cli("violations", "-o", "json").out)[0]["term"] == "service!=db"
 
 
 def test_status(ground: Ground) -> None:

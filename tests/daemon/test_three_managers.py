@@ -137,3 +137,26 @@ async def test_a_manager_that_is_not_reached_is_not_let_in(tmp_path: Path) -> No
         assert len(swarm.manager("m1").replica.members()) == 1
         await process.join(request)
         await swarm.until(lambda: swarm.voters("m1") == 2, "two managers answer")
+
+
+async def test_a_node_that_no_manager_lets_in_works_on_as_a_worker(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As in a swarm of stock managers: it says why, over a restart too, and tries again."""
+    async with Swarm(tmp_path) as swarm:
+        await swarm.init("m1")
+        await swarm.join("w1")
+        with monkeypatch.context() as stock:
+            stock.setattr("swarmlab.edges.grpc.membership.RAFT", "another.raft")
+            await want_role(swarm, "w1", NodeRole.MANAGER, at="m1")
+            await swarm.until(lambda: "role-change-failed" in swarm.events("w1"), "w1 is refused")
+            assert "the managers of this swarm are stock ones" in swarm.processes["w1"].status().error
+            await swarm.stop("w1")
+            await swarm.start("w1")
+            await swarm.until(lambda: "role-change-failed" in swarm.events("w1"), "w1 is refused again")
+            assert not swarm.is_manager("w1")
+            async with swarm.client("m1") as client:
+                await client.create_service(a_service(4))
+            await swarm.until(lambda: swarm.node("w1").id in swarm.running("m1").values(), "w1 runs a task")
+        await swarm.until(lambda: swarm.voters("m1") == 2, "w1 is let in")
+        await swarm.until(lambda: not swarm.processes["w1"].status().error, "nothing is wrong any more")

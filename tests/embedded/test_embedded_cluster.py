@@ -444,7 +444,7 @@ async def test_a_disk_that_fails_ends_the_cluster_loudly(tmp_path: Path, monkeyp
     def full(self: WorkerState, *_: object) -> None:
         raise StateError("tasks.db cannot be written: no space left on device")
 
-    monkeypatch.setattr(WorkerState, "put", full)
+    monkeypatch.setattr(WorkerState, "write", full)
     errors = await broken(EmbeddedCluster(EmbeddedConfig(workers=2, executor="sim", state_dir=tmp_path / "state")))
     assert {str(error) for error in errors} == {"tasks.db cannot be written: no space left on device"}
 

@@ -1,11 +1,15 @@
 """Replicated managers: elections, proposals, followers, crashes, members."""
 
 import random
+from collections.abc import Callable
 
 import pytest
 from replica_group import Group, Seat
 
 from swarmlab.api import (
+    Changes,
+    Create,
+    Instant,
     ManagerStatus,
     NodeId,
     NotFound,
@@ -14,9 +18,13 @@ from swarmlab.api import (
     ProposalDropped,
     ProposalUnknown,
     Reachability,
+    Task,
+    TaskId,
     TooLarge,
 )
-from swarmlab.raft import Role
+from swarmlab.node import RaftMember, Replica, ReplicaConfig, Roster, Write, founding
+from swarmlab.raft import RaftId, Role
+from swarmlab.store import Store
 
 
 def kinds(seat: Seat) -> dict[str, str]:
@@ -33,6 +41,40 @@ def test_one_manager_leads_at_once_and_commits_what_its_disk_has() -> None:
     assert seat.tasks() == []
     group.run(0.1)
     assert (seat.tasks(), seat.versions, kinds(seat)) == (["a", "b"], [1, 2], {"a": "ok", "b": "ok"})
+
+
+def test_what_is_proposed_in_one_moment_is_written_together() -> None:
+    """Where the world says when the moment is over; nothing is written before."""
+    written: list[int] = []
+    moments: list[Callable[[], None]] = []
+
+    class Disk:
+        def write(self, write: Write, done: Callable[[Exception | None], None]) -> None:
+            written.append(len(write.entries))
+            done(None)
+
+    class Wire:
+        def know(self, roster: Roster) -> None: ...
+
+    replica = Replica(
+        ReplicaConfig(),
+        founding(RaftMember(RaftId(1), NodeId("m1"), "m1:2377")),
+        random.Random(1),
+        Disk(),  # type: ignore[arg-type]  # no snapshot is taken
+        Wire(),  # type: ignore[arg-type]  # nobody else is there
+        soon=moments.append,
+    )
+    store = Store(replica, lambda: Instant(0), replica.snapshot)
+    replica.start(store, lambda: None, lambda: None)
+    before = len(written)
+    for key in ("a", "b", "c"):
+        store.propose(Changes.atomic(Create(Task(id=TaskId(key)))), lambda _: None)
+    assert (len(written), len(moments), store.view.tasks()) == (before, 1, ())
+    moments.pop()()
+    assert (written[before:], [task.id for task in store.view.tasks()]) == ([3], ["a", "b", "c"])
+    store.propose(Changes.atomic(Create(Task(id=TaskId("d")))), lambda _: None)
+    moments.pop()()
+    assert written[before:] == [3, 1]
 
 
 @pytest.mark.parametrize("size", [3, 5])
@@ -206,7 +248,7 @@ def test_a_full_disk_falls_silent_and_nothing_acknowledged_is_lost() -> None:
     group.run(1)
     assert old.turns == ["lead", "resign"]
     assert kinds(old) == {"a": "ok", "b": "ProposalUnknown"}
-    assert old.replica.status().failure == "disk is full"
+    assert (old.replica.status().failure, old.replica.leader) == ("disk is full", None)
     old.propose("c")
     assert isinstance(old.outcomes["c"].error, ProposalDropped)
     new = group.leader

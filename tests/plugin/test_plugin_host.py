@@ -59,6 +59,9 @@ def a_view(host: Host, *, nodes: int = 3) -> ClusterView:
     return desk.seen()
 
 
+SHIPPED = ["balanced", "binpack", "dotproduct", "least-allocated", "optimal", "random", "rebalance", "spread"]
+
+
 def flags(*values: int) -> np.ndarray:
     return np.array(values, np.bool_)
 
@@ -67,9 +70,9 @@ def flags(*values: int) -> np.ndarray:
 
 
 def test_swarmlab_register_strategies() -> None:
-    assert set(installed().strategies) == {"binpack", "random", "rebalance", "spread"}
+    assert set(installed().strategies) == set(SHIPPED)
     names = [info.name for info in Host.load("binpack", strict=True).strategies()]
-    assert names == ["binpack", "random", "rebalance", "spread"]
+    assert names == SHIPPED
 
 
 def test_swarmlab_register_plugins() -> None:
@@ -221,12 +224,17 @@ def test_bad_scores(answer: Callable[..., Any], message: str) -> None:
         (lambda: [Term(service="x", avoid=True)], "gave of the type list, wanted Terms"),
         (lambda: Terms(("x",)), "has a term that is of the type str, wanted Term"),  # type: ignore[arg-type]
         (lambda: Terms((Term(service="x", avoid=True, hard=False, weight=-1.0),)), "the weight of a term is -1.0"),
+        (lambda: Terms((Term(service="x", node="y", avoid=True),)), "a term with service and node, wanted one of them"),
+        (lambda: Terms((Term(service="x", avoid=False, most=2),)), "a term with most=2, wanted 1 or more, and avoid"),
+        (
+            lambda: Terms((Term(service="x", avoid=True, otherwise=("y",)),)),  # type: ignore[arg-type]
+            "has a choice that is of the type str, wanted Term",
+        ),
     ],
 )
 def test_bad_terms(answer: Callable[..., Any], message: str) -> None:
-    view = a_view(a_host(bad=plugin(affinity=answer)))
     with pytest.raises(PluginError, match="bad: swarmlab_affinity") as caught:
-        view.refusals(view.group_of(WEB.id))
+        a_view(a_host(bad=plugin(affinity=answer)))
     assert message in str(caught.value)
 
 

@@ -58,6 +58,9 @@ def write(folder: Path, text: str) -> str:
     return str(file)
 
 
+SHIPPED = ("balanced", "binpack", "dotproduct", "least-allocated", "optimal", "random", "rebalance", "spread")
+
+
 def strategy_with(body: str) -> str:
     return f"from swarmlab.plugin import Strategy\nclass Some(Strategy):\n    name = 'some'\n{body}"
 
@@ -67,7 +70,7 @@ def test_a_strategy_of_a_file_with_its_parameters(mine: str) -> None:
     strategy: Any = host.strategy
     assert (strategy.price, strategy.calm, strategy.label, strategy.most) == (2.0, False, "zone", 7)
     info = {info.name: info for info in host.strategies()}
-    assert set(info) == {"binpack", "mine", "random", "rebalance", "spread"}
+    assert set(info) == {*SHIPPED, "mine"}
     assert (info["mine"].origin, info["mine"].summary, info["mine"].active) == (mine, "Does it my way.", True)
     assert info["mine"].parameters == {"price": "1.5", "calm": "True", "label": "zone", "most": "3"}
     assert (info["mine"].rebalances, info["rebalance"].rebalances, info["spread"].active) == (False, True, False)
@@ -86,8 +89,8 @@ def test_a_plugin_of_a_file_as_a_module_or_as_a_class(mine: str) -> None:
 @pytest.mark.parametrize(
     ("spec", "message"),
     [
-        ("spraed", "spraed: there is no strategy of that name; did you mean spread? There are: binpack, random"),
-        ("zzz", "zzz: there is no strategy of that name. There are: binpack, random, rebalance, spread"),
+        ("spraed", "spraed: there is no strategy of that name; did you mean spread? There are: balanced, binpack"),
+        ("zzz", "zzz: there is no strategy of that name. There are: balanced, binpack, dotproduct"),
         ("", ": there is no strategy of that name. There are"),
         ("{mine}:Mien", "the file has no Mien; did you mean Mine?"),
         ("{mine}:Nothing", "{mine}:Nothing: the file has no Nothing"),
@@ -241,7 +244,7 @@ def test_a_module_that_cannot_be_imported_is_left_out_and_told(monkeypatch: pyte
     ]
     monkeypatch.setattr("importlib.metadata.entry_points", lambda group: points)
     catalog = installed()
-    assert set(catalog.strategies) == {"binpack", "random", "rebalance", "spread"}
+    assert set(catalog.strategies) == set(SHIPPED)
     assert list(catalog.broken) == ["theirs = nowhere_to_be_found.module"]
     with pytest.raises(UnknownPlugin, match=r"theirs = nowhere_to_be_found.module could not be loaded: ModuleNotFound"):
         Host.load("theirs", catalog=catalog)
@@ -258,3 +261,72 @@ def test_the_fall_back_must_be_there_unless_the_host_is_strict() -> None:
 def test_the_api_is_the_one_that_authors_write_against() -> None:
     assert API == (1, 0)
     assert Strategy.api == API
+
+
+def point(name: str, distribution: str, offers: Any) -> SimpleNamespace:
+    """An entry point; `offers` is a module, or what importing it raises."""
+
+    def load() -> Any:
+        if isinstance(offers, Exception):
+            raise offers
+        return offers
+
+    return SimpleNamespace(name=name, value=f"{name}_module", dist=SimpleNamespace(name=distribution), load=load)
+
+
+def offering(*classes: type[Strategy]) -> SimpleNamespace:
+    return SimpleNamespace(swarmlab_register_strategies=hookimpl(lambda: list(classes)))
+
+
+class First(Strategy):
+    name = "first"
+
+
+class Later(Strategy):
+    name = "later"
+    api = (2, 0)
+
+
+class Taken(Strategy):
+    name = "first"
+
+
+class Good(Strategy):
+    name = "good"
+
+
+POINTS = [
+    point("a", "swarmlab", offering(First)),
+    point("b", "other", offering(Good, Later)),
+    point("c", "third", offering(Taken)),
+    point("d", "fourth", ImportError("no such thing")),
+    point("e", "fifth", offering(Good)),
+]
+
+
+def test_each_module_is_loaded_for_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What breaks the contract, takes a name twice or cannot be imported is left out whole, and said."""
+    monkeypatch.setattr("importlib.metadata.entry_points", lambda group: POINTS)
+    catalog = installed()
+    assert list(catalog.strategies) == ["first", "good"]
+    assert catalog.strategies["good"] == (Good, "e_module")
+    assert list(catalog.broken) == ["b = b_module", "c = c_module", "d = d_module"]
+    assert "is written for plugin API 2.0, this is" in catalog.broken["b = b_module"]
+    assert "its strategy 'first' has the name of one of a_module" in catalog.broken["c = c_module"]
+    assert "ImportError: no such thing" in catalog.broken["d = d_module"]
+
+
+@pytest.mark.parametrize(
+    ("named", "found"),
+    [("", ["first"]), ("fifth", ["first", "good"]), ("e, d", ["first", "good"]), ("none", ["first"])],
+)
+def test_the_allow_list_names_who_is_imported(named: str, found: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """By distribution or by entry point; what swarmlab ships is always there, and others are not even imported."""
+    monkeypatch.setenv("SWARMLAB_PLUGINS", named)
+    monkeypatch.setattr("importlib.metadata.entry_points", lambda group: POINTS)
+    catalog = installed()
+    assert list(catalog.strategies) == found
+    assert ("d = d_module" in catalog.broken) == ("d" in named)
+    assert catalog.left_out["b = b_module"] == "SWARMLAB_PLUGINS does not name it"
+    with pytest.raises(UnknownPlugin, match="b = b_module was left out: SWARMLAB_PLUGINS does not name it"):
+        Host.load("goood", catalog=catalog)

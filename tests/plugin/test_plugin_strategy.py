@@ -198,3 +198,13 @@ def test_a_group_that_is_made_smaller_is_judged_for_itself() -> None:
 def test_a_placement_from_a_column() -> None:
     placement = Placement.of("g", np.array([0, 3, 0, 1], np.int64))
     assert (placement.nodes.tolist(), placement.counts.tolist(), placement.total) == ([1, 3], [3, 1], 4)
+
+
+def test_the_inherited_place_chooses_the_branch_first() -> None:
+    """Two in zone b, where one node holds both; the roomier nodes of zone a get no more than their share."""
+    web = a_service("web", 4, cpus=1, preferences=("node.labels.zone",))
+    nodes = [a_node(f"a{at}", cpus=16, labels={"zone": "a"}) for at in range(2)] + [a_node("b0", labels={"zone": "b"})]
+    desk = Desk(nodes, web, host=Host(Roomiest(), strict=True))
+    desk.create(*tasks_of(web, 4))
+    assert desk.on() == {"a0": 1, "a1": 1, "b0": 2}
+    assert Roomiest().formula() == ""

@@ -1,5 +1,6 @@
 """The worker's file: the tasks that it has accepted, and how far they are."""
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from zlib import crc32
 
@@ -16,6 +17,8 @@ _TABLES = (
     "CREATE TABLE tasks (id TEXT PRIMARY KEY, task BLOB NOT NULL, task_checksum INTEGER NOT NULL,"
     " status BLOB, status_checksum INTEGER) STRICT",
 )
+_UPDATE_STATUS = "UPDATE tasks SET status = ?, status_checksum = ? WHERE id = ?"
+_Statement = tuple[str, tuple[object, ...]]
 _ENCODER = msgspec.msgpack.Encoder()
 _TASK = msgspec.msgpack.Decoder(Task)
 _STATUS = msgspec.msgpack.Decoder(TaskStatus)
@@ -49,9 +52,11 @@ class WorkerState:
         """Accept `task`, or its newer form; on the disk for good when this returns. A status that it has stays."""
         data = _ENCODER.encode(task)
         self._durably(
-            "INSERT INTO tasks (id, task, task_checksum) VALUES (?, ?, ?)"
-            " ON CONFLICT (id) DO UPDATE SET task = excluded.task, task_checksum = excluded.task_checksum",
-            (task.id, data, crc32(data)),
+            (
+                "INSERT INTO tasks (id, task, task_checksum) VALUES (?, ?, ?)"
+                " ON CONFLICT (id) DO UPDATE SET task = excluded.task, task_checksum = excluded.task_checksum",
+                (task.id, data, crc32(data)),
+            )
         )
         self._written[task.id] = task
 
@@ -62,28 +67,46 @@ class WorkerState:
             NotFound: The task was not accepted, or was dropped.
         """
         data = _ENCODER.encode(status)
-        changed = self._soon(
-            "UPDATE tasks SET status = ?, status_checksum = ? WHERE id = ?", (data, crc32(data), task_id)
-        )
-        if not changed:
+        if not self._soon((_UPDATE_STATUS, (data, crc32(data), task_id))):
             raise NotFound(f"{self._path} holds no task {task_id}")
 
     def put(self, task: Task, status: TaskStatus) -> None:
         """Both at once; waits for the disk only where the task itself is new or changed."""
-        known = self._written.get(task.id)
-        if known is task or known == task:
-            self.put_status(task.id, status)
-            return
-        data, state = _ENCODER.encode(task), _ENCODER.encode(status)
-        self._durably(
-            "INSERT OR REPLACE INTO tasks VALUES (?, ?, ?, ?, ?)", (task.id, data, crc32(data), state, crc32(state))
-        )
-        self._written[task.id] = task
+        self.write({task.id: (task, status)})
 
     def drop(self, task_id: TaskId) -> None:
         """Forget the task, if it is there."""
-        self._written.pop(task_id, None)
-        self._soon("DELETE FROM tasks WHERE id = ?", (task_id,))
+        self.write({task_id: None})
+
+    def write(self, records: Mapping[TaskId, tuple[Task, TaskStatus] | None]) -> None:
+        """Put these tasks, and forget those that have None, all or nothing.
+
+        Waits for the disk, once, where one of the tasks is new or changed.
+        """
+        fresh: dict[str, Task] = {}
+        statements: list[_Statement] = []
+        for task_id, record in records.items():
+            if record is None:
+                statements.append(("DELETE FROM tasks WHERE id = ?", (task_id,)))
+                continue
+            task, status = record
+            state = _ENCODER.encode(status)
+            known = self._written.get(task_id)
+            if known is task or known == task:
+                statements.append((_UPDATE_STATUS, (state, crc32(state), task_id)))
+            else:
+                data = _ENCODER.encode(task)
+                row = (task_id, data, crc32(data), state, crc32(state))
+                statements.append(("INSERT OR REPLACE INTO tasks VALUES (?, ?, ?, ?, ?)", row))
+                fresh[task_id] = task
+        if fresh:
+            self._durably(*statements)
+        elif statements:
+            self._soon(*statements)
+        for task_id, record in records.items():
+            if record is None:
+                self._written.pop(task_id, None)
+        self._written |= fresh
 
     def load(self) -> tuple[tuple[Task, TaskStatus | None], ...]:
         """All accepted tasks with their last status, sorted by id.
@@ -113,19 +136,24 @@ class WorkerState:
     def _checked(self, what: str, payload: bytes, checksum: int) -> bytes:
         return checked(self._path, what, payload, checksum)
 
-    def _durably(self, statement: str, values: tuple[object, ...]) -> None:
+    def _durably(self, *statements: _Statement) -> None:
         with reported(self._path):
             self._wait_for_disk(True)
             try:
-                with transaction(self._connection):
-                    self._connection.execute(statement, values)
+                self._execute(statements)
             finally:
                 self._wait_for_disk(False)
 
-    def _soon(self, statement: str, values: tuple[object, ...]) -> int:
-        """Written when this returns, but perhaps not yet by the disk; how many rows changed."""
+    def _soon(self, *statements: _Statement) -> int:
+        """Written when this returns, but perhaps not yet by the disk; how many rows the last one changed."""
         with reported(self._path):
-            return self._connection.execute(statement, values).rowcount
+            return self._execute(statements)
+
+    def _execute(self, statements: Sequence[_Statement]) -> int:
+        if len(statements) == 1:
+            return self._connection.execute(*statements[0]).rowcount
+        with transaction(self._connection):
+            return [self._connection.execute(*statement).rowcount for statement in statements][-1]
 
     def _wait_for_disk(self, wait: bool) -> None:
         self._connection.execute(f"PRAGMA synchronous = {'FULL' if wait else 'NORMAL'}")

@@ -7,6 +7,6 @@ Gives: `GossipRelay`.
 Never: reads what it carries, which is encrypted between the engines; serves an address that is not of a node.
 """
 
-from swarmlab.edges.gossip.relay import GOSSIP_PORT, GossipRelay, worker_addresses
+from swarmlab.edges.gossip.relay import GOSSIP_PORT, GossipRelay, engine_addresses, gossip_address
 
-__all__ = ["GOSSIP_PORT", "GossipRelay", "worker_addresses"]
+__all__ = ["GOSSIP_PORT", "GossipRelay", "engine_addresses", "gossip_address"]

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Self
 
-from swarmlab.api import NodeState, StateError
+from swarmlab.api import Node, NodeState, StateError
 from swarmlab.store import Snapshot
 
 _log = logging.getLogger(__name__)
@@ -28,12 +28,25 @@ LONGEST_SECONDS = 120.0
 #: Workers that are tried for one connection.
 TRIES = 3
 _PIECE = 1 << 16
+_OVERLAY = ("Network", "overlay")
 
 
-def worker_addresses(view: Snapshot) -> tuple[str, ...]:
-    """The addresses of the nodes that are there, as the managers see them, sorted and each once."""
-    found = {node.status.addr for node in view.nodes() if node.status.state is NodeState.READY and node.status.addr}
-    return tuple(sorted(found))
+def gossip_address(node: Node | None) -> str:
+    """Where the node gossips: the address of one that is not down and has overlay networks, else empty.
+
+    Engines have them; swarmlab's own workers do not, and nobody listens on the gossip port of theirs. One of which a
+    new leader has not heard yet is not down.
+    """
+    if node is None or node.status.state is NodeState.DOWN:
+        return ""
+    engine = node.description.engine if node.description is not None else None
+    has_overlay = engine is not None and any((one.type, one.name) == _OVERLAY for one in engine.plugins)
+    return node.status.addr if has_overlay else ""
+
+
+def engine_addresses(view: Snapshot) -> tuple[str, ...]:
+    """The addresses of the nodes that gossip, sorted and each once."""
+    return tuple(sorted({address for node in view.nodes() if (address := gossip_address(node))}))
 
 
 class GossipRelay:

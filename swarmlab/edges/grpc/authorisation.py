@@ -8,14 +8,14 @@ from collections.abc import Collection, Iterable, Mapping
 from enum import Enum
 from typing import Any, NamedTuple
 
-from swarmlab.api import ClusterId, Forbidden, NodeId, NodeRole, TooLarge, Unsupported, Value
+from swarmlab.api import RAFT_PLUGIN, ClusterId, Forbidden, NodeId, NodeRole, TooLarge, Unsupported, Value
 from swarmlab.ca import Identity, Peer
 from swarmlab.edges.tls.x509 import UNITS
 
 _PACKAGE = "docker.swarmkit.v1"
 _LAB = "swarmlab.lab.v1"
 #: Managers among themselves; every method of the package is theirs alone.
-RAFT = "swarmlab.raft.v1"
+RAFT = RAFT_PLUGIN.name
 
 #: Keys of the metadata of a call that is passed on.
 CERT, CERT_CN, CERT_ORG, CERT_OU = "forwarded_cert", "forwarded_cert_cn", "forwarded_cert_org", "forwarded_cert_ou"
@@ -96,7 +96,7 @@ def _rows() -> Iterable[tuple[str, str, Rule]]:
     ):
         yield f"{_PACKAGE}.{service}", names, rule
     # What the leader alone knows is asked of the leader; the rest is of the process that is asked.
-    yield f"{_LAB}.Lab", "Explain Events", Rule(_MANAGERS, True, local)
+    yield f"{_LAB}.Lab", "Explain ListViolations Events", Rule(_MANAGERS, True, local)
     yield (
         f"{_LAB}.Lab",
         "Status ListStrategies CheckService StopWorker StartWorker",

@@ -44,6 +44,7 @@ from swarmlab.api import (
     Task,
     Value,
     Version,
+    Violation,
     Volume,
     VolumeSpec,
     WatchActionKind,
@@ -340,6 +341,10 @@ class Client:
         """Why the task of that id, or with an id that alone begins so, is where it is."""
         answer = await self._lab("Explain", task=task)
         return decode(Explanation, answer.explanation)
+
+    async def violations(self) -> tuple[Violation, ...]:
+        """The tasks that break a hard affinity term where they are now."""
+        return tuple(decode(Violation, found) for found in (await self._lab("ListViolations")).violations)
 
     async def status(self) -> LabStatus:
         """The cluster at a glance."""

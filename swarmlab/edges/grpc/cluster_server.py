@@ -12,6 +12,7 @@ import grpc
 
 from swarmlab.edges.grpc import authority, control, health, lab, logs, membership, node_services, watch
 from swarmlab.edges.grpc.attempts import Attempts
+from swarmlab.edges.grpc.authorisation import RAFT
 from swarmlab.edges.grpc.gate import Gate
 from swarmlab.edges.grpc.handlers import service_handler
 from swarmlab.edges.grpc.listener import Listener, Options
@@ -95,10 +96,15 @@ def _handlers(services: Services) -> Sequence[grpc.GenericRpcHandler]:
         service_handler(authority.NODE_CA, authority.node_ca_methods(board, services.attempts)),
         service_handler(membership.SERVICE, membership.methods(services.group)),
         service_handler(membership.RESOLVER, membership.resolving(services.group)),
-        service_handler(health.SERVICE, health.methods(services.parts)),
+        # Who would join the group asks for that part first: a stock manager does not have it.
+        service_handler(health.SERVICE, health.methods({RAFT: _speaks, **services.parts})),
         service_handler(control.SERVICE, control.methods(services.control_plane)),
         service_handler(watch.SERVICE, {}, watch.streams(services.control_plane)),
         service_handler(logs.SERVICE, {}, logs.streams(services.log_source)),
         service_handler(lab.SERVICE, lab.methods(services.control_plane, services.lab), lab.streams(services.lab)),
         *services.more,
     )
+
+
+def _speaks() -> bool:
+    return True

@@ -1,6 +1,7 @@
 """Calls that a manager passes on to the leader, byte for byte, in the name of whoever made them."""
 
 import asyncio
+import contextlib
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from typing import Any, Protocol, Self
 
@@ -18,6 +19,9 @@ LAST_WORD_SECONDS = 0.5
 PAUSE_SECONDS = 0.5
 #: What a manager says to a call that another one took to it in vain.
 _TWICE = "more than one redirect to the leader"
+#: How long a leader that was followed by another may take to answer: one that has just handed over has answers on
+#: their way, as to the request that demoted it.
+GRACE_SECONDS = 1.0
 #: Opens a connection to the manager at an address, with the certificate of this node.
 Channels = Callable[[str], grpc.aio.Channel]
 
@@ -69,15 +73,15 @@ class Forwarder:
         self._election_seconds = election_seconds
         #: Set when another leader may be known.
         self._news = asyncio.Event()
-        self._closed = False
         #: Closing connections that nobody waits for.
         self._closing: set[asyncio.Task[None]] = set()
+        self._leaving = asyncio.Event()
 
     async def __aenter__(self) -> Self:
         return self
 
     async def __aexit__(self, *failure: object) -> None:
-        self._closed = True
+        self._leaving.set()
         self._news.set()
         self.renew()
         await asyncio.gather(*self._closing)
@@ -114,7 +118,7 @@ class Forwarder:
 
     async def _hear(self, gone: str = "") -> None:
         """Wait for news of the leader; of one that is gone for a pause at most, and not where another is known."""
-        if self._closed:
+        if self._leaving.is_set():
             raise NotLeader
         if gone and (self.leads or self._leadership.leader_addr not in ("", gone)):
             return
@@ -169,21 +173,30 @@ class Forwarder:
             call.cancel()
 
     def look(self) -> None:
-        """Another leader may be known: what was passed on to the one before ends.
+        """Another leader may be known: what was passed on to the one before ends, if it is not answered at once.
 
         That one may be cut off without a word, and whoever waits for it would wait until a deadline comes.
         """
         self._news.set()
         if self._channel is not None and (self.leads or self._leadership.leader_addr not in ("", self._addr)):
-            self.renew()
+            self._let_go(GRACE_SECONDS)
 
     def renew(self) -> None:
         """Let go of the connection and end its calls; the next call makes one with the certificate of that time."""
+        self._let_go(0)
+
+    def _let_go(self, grace_seconds: float) -> None:
         channel, self._channel, self._addr = self._channel, None, ""
         if channel is not None:
-            closing = asyncio.create_task(channel.close(), name="old connection to the leader")
+            closing = asyncio.create_task(self._close(channel, grace_seconds), name="old connection to the leader")
             self._closing.add(closing)
             closing.add_done_callback(self._closing.discard)
+
+    async def _close(self, channel: grpc.aio.Channel, grace_seconds: float) -> None:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(grace_seconds):
+                await self._leaving.wait()
+        await channel.close()
 
     async def _to_leader(self, method: str, caller: Caller) -> tuple[grpc.aio.Channel, str]:
         """A connection to the leader that is up, and where it leads to. Raises as `unary`."""

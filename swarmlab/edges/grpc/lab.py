@@ -26,6 +26,12 @@ def methods(control: ControlPlane, lab: Lab) -> Mapping[str, Unary]:
         fill(response.explanation, lab.explain(task_named(control.view, request.task)))
         return response
 
+    async def violations(_: Any) -> Any:
+        response = lab_pb2.ListViolationsResponse()
+        for violation in lab.violations():
+            fill(response.violations.add(), violation)
+        return response
+
     async def status(_: Any) -> Any:
         response = lab_pb2.StatusResponse()
         fill(response.status, lab.status())
@@ -55,6 +61,7 @@ def methods(control: ControlPlane, lab: Lab) -> Mapping[str, Unary]:
 
     return {
         "Explain": explain,
+        "ListViolations": violations,
         "Status": status,
         "ListStrategies": strategies,
         "CheckService": check_service,

@@ -9,14 +9,15 @@ from typing import Any, NamedTuple, Protocol
 
 import grpc
 
-from swarmlab.api import NodeId, Precondition
-from swarmlab.api.proto import membership_pb2
+from swarmlab.api import NodeId, NotFound, Precondition
+from swarmlab.api.proto import health_pb2, membership_pb2
 from swarmlab.edges.grpc.authorisation import RAFT, SPEAKS
 from swarmlab.edges.grpc.errors import raised_by
 from swarmlab.edges.grpc.gate import calling, calling_node
 from swarmlab.edges.grpc.handlers import Unary
 
 SERVICE = membership_pb2.DESCRIPTOR.services_by_name["RaftMembership"]
+_CHECK = f"/{health_pb2.DESCRIPTOR.services_by_name['Health'].full_name}/Check"
 RESOLVER = membership_pb2.DESCRIPTOR.services_by_name["Raft"]
 #: Addresses that stand for the one of the connection.
 _UNSPECIFIED = ("", "0.0.0.0", "[::]", "::")  # noqa: S104  # compared with, never bound
@@ -91,8 +92,19 @@ async def join_group(channel: grpc.aio.Channel, addr: str, seconds: float) -> Ad
     """Ask the manager at the other end to let this one in, which listens at `addr`.
 
     Raises:
+        Precondition: It is a stock manager. It might take this one in, and then wait for its vote in vain.
         The error that the manager answered; `StateError` where none did.
     """
+    try:
+        await _call(
+            channel, _CHECK, health_pb2.HealthCheckRequest(service=RAFT), health_pb2.HealthCheckResponse, seconds
+        )
+    except NotFound as error:
+        raise Precondition(
+            "the managers of this swarm are stock ones, whose Raft this node does not speak, so it can only be a "
+            "worker; stock managers do not take back a promotion that was not followed: leave the swarm, and join it "
+            "with the worker token"
+        ) from error
     answer = await _ask(channel, "Join", membership_pb2.JoinRequest(addr=addr), seconds)
     members = tuple(Member(member.raft_id, NodeId(member.node_id), member.addr) for member in answer.members)
     return Admitted(answer.raft_id, members, tuple(answer.removed_members))
@@ -106,15 +118,17 @@ async def leave_group(channel: grpc.aio.Channel, raft_id: int, seconds: float) -
 
 async def _ask(channel: grpc.aio.Channel, method: str, request: Any, seconds: float) -> Any:
     answer = {"Join": membership_pb2.JoinResponse, "Leave": membership_pb2.LeaveResponse}[method]
+    return await _call(channel, f"/{SERVICE.full_name}/{method}", request, answer, seconds)
+
+
+async def _call(channel: grpc.aio.Channel, path: str, request: Any, answer: Any, seconds: float) -> Any:
     call = channel.unary_unary(
-        f"/{SERVICE.full_name}/{method}",
-        request_serializer=type(request).SerializeToString,
-        response_deserializer=answer.FromString,
+        path, request_serializer=type(request).SerializeToString, response_deserializer=answer.FromString
     )
     try:
         return await call(request, timeout=seconds, metadata=((SPEAKS, RAFT),))
     except grpc.aio.AioRpcError as error:
-        raise raised_by(error, method) from error
+        raise raised_by(error, path.rpartition("/")[2]) from error
 
 
 def _reachable(addr: str, seen: str) -> str:

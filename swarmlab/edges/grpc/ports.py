@@ -17,6 +17,7 @@ from swarmlab.api import (
     NodeId,
     StrategyInfo,
     TaskId,
+    Violation,
 )
 from swarmlab.store import Committed, Snapshot
 
@@ -74,6 +75,9 @@ class Lab(Protocol):
 
     def explain(self, task_id: TaskId) -> Explanation:
         """Why the task is where it is. Raises `NotFound`."""
+
+    def violations(self) -> tuple[Violation, ...]:
+        """The tasks that break a hard affinity term where they are now."""
 
     def status(self) -> LabStatus:
         """The cluster at a glance."""

@@ -42,7 +42,11 @@ class Remotes:
         return tuple(WeightedPeer(peer, int(weight)) for _, (peer, weight) in sorted(self._known.items()))
 
     def replace(self, peers: Iterable[WeightedPeer]) -> None:
-        """Take the complete list that a manager sent. One that names nobody would strand the node, and is not taken."""
+        """Take the complete list that a manager sent. One that names nobody would strand the node, and is not taken.
+
+        What the manager thinks of each counts like an answer, so that one that failed long ago is tried again as soon
+        as another fails. Source: SwarmKit `agent/agent.go`, `handleSessionMessage`.
+        """
         before = {peer for peer, _ in self._known.values()}
         self._set(peers)
         if {peer for peer, _ in self._known.values()} != before:
@@ -70,9 +74,7 @@ class Remotes:
         if not self.has(peer):
             return
         known, weight = self._known[peer.addr]
-        seen = GOOD if answered else -GOOD
-        fresh = _SMOOTHING * seen + (1 - _SMOOTHING) * weight
-        self._known[peer.addr] = known, max(-_LIMIT, min(_LIMIT, fresh))
+        self._known[peer.addr] = known, _smoothed(weight, GOOD if answered else -GOOD)
 
     def _set(self, peers: Iterable[WeightedPeer]) -> None:
         fresh = {}
@@ -80,7 +82,11 @@ class Remotes:
             peer = weighted.peer
             if peer is not None and peer.addr:
                 known = self._known.get(peer.addr)
-                weight = known[1] if known is not None else float(weighted.weight)
-                fresh[peer.addr] = peer, weight
+                told = float(weighted.weight)
+                fresh[peer.addr] = peer, told if known is None else _smoothed(known[1], told)
         if fresh:
             self._known = fresh
+
+
+def _smoothed(weight: float, seen: float) -> float:
+    return max(-_LIMIT, min(_LIMIT, _SMOOTHING * seen + (1 - _SMOOTHING) * weight))

@@ -85,6 +85,7 @@ class WorkerLink:
         receive: Hands the agent an answer, or the error that a call ended with: (message, number of the call).
         disconnected: Tells the agent that the connection is gone, and every call with it.
         node_tasks: Whose lines are published when managers ask for them; None: no lines of this node are to be had.
+        unreached: Told of a manager with which no connection came about.
     """
 
     def __init__(
@@ -94,14 +95,18 @@ class WorkerLink:
         receive: Callable[[Any, int], None],
         disconnected: Callable[[], None],
         node_tasks: NodeTasks | None = None,
+        unreached: Callable[[Peer], None] | None = None,
     ) -> None:
         self._remotes = remotes
         self._channels = channels
         self._receive = receive
         self._disconnected = disconnected
         self._node_tasks = node_tasks
+        self._unreached = unreached
         self._group = asyncio.TaskGroup()
         self._connection: _Connection | None = None
+        #: The manager that failed last, which is not the next one where there is another; empty after a session.
+        self._failed_last = ""
         self._closing = False
 
     async def __aenter__(self) -> Self:
@@ -158,7 +163,7 @@ class WorkerLink:
         else:
             if before is not None:
                 self._remotes.observe(before.peer, answered=False)
-            peer = self._remotes.select()
+            peer = self._remotes.select(self._failed_last)
         self._connection = _Connection(peer, self._channels(peer.addr))
 
     def _hang_up(self) -> _Connection | None:
@@ -205,6 +210,7 @@ class WorkerLink:
         if connection.greeted:
             return
         connection.greeted = True
+        self._failed_last = ""
         self._remotes.observe(connection.peer, answered=True)
         if self._node_tasks is not None:
             self._begin(connection, self._listen(connection, self._node_tasks), LISTEN)
@@ -241,6 +247,10 @@ class WorkerLink:
                 error.code().name,
                 error.details(),
             )
+            is_away = error.code() is grpc.StatusCode.UNAVAILABLE and not connection.greeted
+            if is_away and self._unreached is not None:
+                self._unreached(connection.peer)
+        self._failed_last = connection.peer.addr
         self._remotes.observe(connection.peer, answered=False)
         self._hang_up()
         if known is not None and call:

@@ -9,11 +9,8 @@ A renewal is 2 and 3 with the certificate that the node has, in place of a token
 """
 
 import asyncio
-import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
-from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TypeVar
 
 import grpc
@@ -45,8 +42,10 @@ from swarmlab.api import (
 from swarmlab.api.trust import check_bundle
 from swarmlab.api.wire import codec, decode, encode
 from swarmlab.edges.grpc.errors import error_of
+from swarmlab.edges.tls.bridge import Bridge
 from swarmlab.edges.tls.credentials import Credentials
-from swarmlab.edges.tls.security import CA_NAME, channel
+from swarmlab.edges.tls.security import CA_NAME, MANAGER_NAME, channel, client_context
+from swarmlab.edges.tls.stock import look, unverified_context
 from swarmlab.edges.tls.x509 import make_request
 
 #: Tries of each step, and seconds between two. SwarmKit `ca/certificates.go`.
@@ -58,7 +57,6 @@ FIRST_WAIT_SECONDS, LONGEST_WAIT_SECONDS = 1.0, 30.0
 STATUS_TRIES = 10
 
 _PACKAGE = "/docker.swarmkit.v1."
-_BRIDGE_BYTES = 64 * 1024
 #: What may be better at the next try, or at another manager.
 PASSING = (StateError, NotLeader, ProposalDropped, ProposalUnknown)
 
@@ -92,8 +90,7 @@ async def join(
     request = IssueNodeCertificateRequest(csr=csr, token=token, availability=availability)
 
     async def ask(address: str) -> Credentials:
-        async with channel(address, root, server_name=CA_NAME) as opened:
-            return Credentials(root, await _certificate(opened, address, request, pause), key)
+        return Credentials(root, await _issued(address, root, None, request, now, pause), key)
 
     return await _checked(addresses, ask, now, pause)
 
@@ -112,8 +109,9 @@ async def renew(
     request = IssueNodeCertificateRequest(csr=csr)
 
     async def ask(address: str) -> Credentials:
-        async with channel(address, credentials.root, credentials) as opened:
-            return Credentials(credentials.root, await _certificate(opened, address, request, pause), key)
+        return Credentials(
+            credentials.root, await _issued(address, credentials.root, credentials, request, now, pause), key
+        )
 
     return await _checked(addresses, ask, now, pause)
 
@@ -182,52 +180,31 @@ async def call(opened: grpc.aio.Channel, address: str, method: str, request: Val
 
 @asynccontextmanager
 async def unverified_channel(address: str) -> AsyncIterator[grpc.aio.Channel]:
-    """A channel to whoever is at host:port. gRPC knows no TLS without verification, so a bridge of ours does it."""
-    host, _, port = address.rpartition(":")
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.check_hostname = False
-    context.verify_mode = ssl.CERT_NONE
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    context.set_alpn_protocols(["h2"])
-
-    async def bridge(inner: asyncio.StreamReader, answers: asyncio.StreamWriter) -> None:
-        try:
-            outer, requests = await asyncio.open_connection(
-                host.strip("[]"), int(port), ssl=context, server_hostname=""
-            )
-        except (OSError, ValueError):
-            # gRPC tells its caller that the connection ended.
-            answers.close()
-            return
-        pumps = [asyncio.ensure_future(_pump(inner, requests)), asyncio.ensure_future(_pump(outer, answers))]
-        await asyncio.wait(pumps, return_when=asyncio.FIRST_COMPLETED)
-        for pump in pumps:
-            pump.cancel()
-        await asyncio.gather(*pumps, return_exceptions=True)
-
-    with TemporaryDirectory(prefix="swarmlab-join-") as folder:
-        path = Path(folder) / "bridge.sock"
-        server = await asyncio.start_unix_server(bridge, path)
-        opened = grpc.aio.insecure_channel(
-            f"unix:{path}", options=(("grpc.default_authority", CA_NAME), ("grpc.use_local_subchannel_pool", 1))
-        )
-        try:
-            yield opened
-        finally:
-            await opened.close()
-            server.close()
+    """A channel to whoever is at host:port. gRPC knows no TLS without verification."""
+    async with Bridge(address, unverified_context) as bridge, bridge.channel(CA_NAME) as opened:
+        yield opened
 
 
-async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+async def _issued(
+    address: str,
+    root: bytes,
+    credentials: Credentials | None,
+    request: IssueNodeCertificateRequest,
+    now: Clock,
+    pause: Pause,
+) -> bytes:
+    """The certificate for the request, from a manager of either kind."""
+    name = CA_NAME if credentials is None else MANAGER_NAME
     try:
-        while data := await reader.read(_BRIDGE_BYTES):
-            writer.write(data)
-            await writer.drain()
-    except OSError:
-        # Whoever called hears of it as the end of the connection.
-        pass
-    finally:
-        writer.close()
+        async with channel(address, root, credentials, name) as opened:
+            return await _certificate(opened, address, request, pause)
+    except StateError:
+        seen = await look(address, root, now())
+        if seen is None or seen.is_plain:
+            raise
+    context = client_context(root + seen.crossed, credentials)
+    async with Bridge(address, lambda: context, name) as bridge, bridge.channel(name) as opened:
+        return await _certificate(opened, address, request, pause)
 
 
 async def _certificate(

@@ -6,10 +6,12 @@ from collections.abc import Sequence
 
 import grpc
 
-from swarmlab.api import ClusterId, InvalidSpec, NodeId
+from swarmlab.api import ClusterId, Instant, InvalidSpec, NodeId
 from swarmlab.api.trust import certificates_in
 from swarmlab.ca import Identity
+from swarmlab.edges.tls.bridge import Bridge
 from swarmlab.edges.tls.credentials import Credentials
+from swarmlab.edges.tls.stock import look
 
 #: The names in certificates of managers, which clients verify in place of the host's.
 MANAGER_NAME, CA_NAME = "swarm-manager", "swarm-ca"
@@ -41,6 +43,10 @@ class Security:
         self._credentials = credentials
         self._trusted = trusted
         self._context = server_context(credentials, trusted)
+        #: What stock managers showed of the next root, and the present one signed.
+        self._crossed = b""
+        #: {host:port: the way to a manager that gRPC's own TLS does not take}
+        self._bridges: dict[str, Bridge] = {}
         #: Counts the changes, for those who keep what they made from the credentials.
         self.generation = 0
 
@@ -75,8 +81,34 @@ class Security:
         if (fresh, also) == (self._credentials, self._trusted):
             return
         context = server_context(fresh, also)
+        if fresh.root != self._credentials.root:
+            self._crossed = b""
         self._credentials, self._trusted, self._context = fresh, also, context
         self.generation += 1
+
+    async def look(self, address: str, now: Instant) -> bool:
+        """See why no connection to the manager at host:port came about.
+
+        True: it is one that gRPC's own TLS does not take, and channels that are made after that go over a bridge, which
+        is there until `close`.
+        """
+        seen = await look(address, self._credentials.root, now)
+        if seen is None or seen.is_plain:
+            return False
+        self._crossed = seen.crossed
+        if address not in self._bridges:
+            bridge = Bridge(address, self._client_context, MANAGER_NAME)
+            self._bridges[address] = await bridge.__aenter__()
+        return True
+
+    async def close(self) -> None:
+        """Close the bridges; no channel is made after that."""
+        while self._bridges:
+            _, bridge = self._bridges.popitem()
+            await bridge.__aexit__()
+
+    def _client_context(self) -> ssl.SSLContext:
+        return client_context(self._credentials.root + self._crossed, self._credentials)
 
     def server_context(self) -> ssl.SSLContext:
         """For one connection that begins now; never keep it."""
@@ -86,6 +118,9 @@ class Security:
         self, address: str, server_name: str = MANAGER_NAME, options: Sequence[tuple[str, int | str]] = ()
     ) -> grpc.aio.Channel:
         """A channel to the manager at host:port, which shows this node's certificate; it outlives no change of it."""
+        bridge = self._bridges.get(address) if server_name == MANAGER_NAME else None
+        if bridge is not None:
+            return bridge.channel(MANAGER_NAME, (*_CHANNEL_OPTIONS, *options))
         return channel(address, self._credentials.root, self._credentials, server_name, options)
 
 
@@ -123,6 +158,22 @@ def server_context(credentials: Credentials, trusted: bytes = b"") -> ssl.SSLCon
     context.num_tickets = 0
     trust(context, credentials.root + trusted)
     _load_chain(context, credentials)
+    return context
+
+
+def client_context(roots: bytes, credentials: Credentials | None = None) -> ssl.SSLContext:
+    """A client's context, which knows the server by `roots` and its name; without `credentials` it shows none.
+
+    Raises:
+        InvalidSpec: The texts are damaged, or key and certificate are not of one pair.
+    """
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.set_ciphers(CIPHERS)
+    context.set_alpn_protocols(["h2"])
+    trust(context, roots)
+    if credentials is not None:
+        _load_chain(context, credentials)
     return context
 
 

@@ -182,7 +182,7 @@ def check_chain(certificate: bytes, roots: bytes, key: bytes, now: Instant, *, a
         InvalidSpec: It does not, or it does not hold now; or it is not the certificate of a node.
     """
     leaf, *between = certificates_in(certificate)
-    if not allow_expired and not leaf.not_valid_before_utc <= _moment(now) <= leaf.not_valid_after_utc:
+    if not allow_expired and not holds_at(leaf, now):
         raise InvalidSpec(
             f"certificate of {leaf.subject.rfc4514_string()}: it holds from {leaf.not_valid_before_utc:%Y-%m-%d %H:%M} "
             f"to {leaf.not_valid_after_utc:%Y-%m-%d %H:%M} UTC, not now"
@@ -198,6 +198,11 @@ def check_chain(certificate: bytes, roots: bytes, key: bytes, now: Instant, *, a
             raise InvalidSpec(f"certificate of {leaf.subject.rfc4514_string()}: it does not lead to the trusted root")
         issued = above
     return identity_of(leaf)
+
+
+def holds_at(certificate: x509.Certificate, now: Instant) -> bool:
+    """Whether `now` is within its time."""
+    return certificate.not_valid_before_utc <= _moment(now) <= certificate.not_valid_after_utc
 
 
 def _builder(

@@ -7,6 +7,7 @@ from msgspec.structs import replace
 
 from swarmlab.api import (
     HOUR,
+    RAFT_PLUGIN,
     BlacklistedCertificate,
     Changes,
     Cluster,
@@ -88,7 +89,8 @@ def update_node(
         NotFound: No such node; or a manager is to be demoted that is not in the group yet.
         OutOfSequence: It changed since.
         InvalidSpec: A word that is not known.
-        Precondition: Demotion of the last manager, or of one without whom the others have no quorum.
+        Precondition: Demotion of the last manager, or of one without whom the others have no quorum; promotion of a
+            stock engine.
     """
     node = stored_at(view, Node, node_id, version)
     for label, word in (
@@ -100,6 +102,8 @@ def update_node(
             raise InvalidSpec(f"node {node_id}: invalid {label}: {int(word)}")
     if node.spec.desired_role == NodeRole.MANAGER and spec.desired_role == NodeRole.WORKER:
         _require_spare_manager(view, node, managers)
+    if node.spec.desired_role == NodeRole.WORKER and spec.desired_role == NodeRole.MANAGER and managers is not None:
+        _require_raft(node)
     updated = replace(node, spec=spec)
     return Changes.atomic(Update(updated)), updated
 
@@ -145,6 +149,15 @@ def current_blacklist(cluster: Cluster, now: Instant) -> dict[str, BlacklistedCe
 def _with_manager_status(node: Node, managers: Managers) -> Node:
     status = managers.get(node.id)
     return node if status is None else replace(node, manager_status=status)
+
+
+def _require_raft(node: Node) -> None:
+    """The node can be a manager, as far as it is known: a stock engine would get the role and fail at once."""
+    engine = node.description.engine if node.description is not None else None
+    if engine is not None and RAFT_PLUGIN not in engine.plugins:
+        raise Precondition(
+            f"node {node_name(node) or node.id} runs a stock engine, whose Raft is another one: it can only be a worker"
+        )
 
 
 def _require_spare_manager(view: Snapshot, node: Node, managers: Managers | None) -> None:

@@ -36,6 +36,7 @@ from swarmlab.manager.constraint import Constraints
 from swarmlab.manager.controlapi.filters import EVERYTHING, among, narrowed
 from swarmlab.manager.controlapi.references import check_ports, check_references
 from swarmlab.manager.controlapi.stored import require_free_name, stored, stored_at
+from swarmlab.plugin import AFFINITY_LABEL, affinity_terms
 from swarmlab.store import Snapshot
 
 
@@ -140,6 +141,12 @@ def _check(spec: ServiceSpec) -> None:
     check_service_spec(spec)
     if spec.task.placement is not None:
         Constraints.parse(spec.task.placement.constraints)
+    for name, term in affinity_terms(spec.annotations.labels).items():
+        for wish in (term, *term.otherwise):
+            try:
+                Constraints.parse((wish.node,) if wish.node else ())
+            except InvalidSpec as error:
+                raise InvalidSpec(f"label {AFFINITY_LABEL}{name}: {error}") from error
 
 
 def _updated(view: Snapshot, service: Service, spec: ServiceSpec) -> Service:

@@ -3,7 +3,9 @@
 import difflib
 from collections.abc import Iterable, Iterator, Sequence
 
-from swarmlab.api import Node, Resources, ServiceSpec
+from msgspec.structs import replace
+
+from swarmlab.api import Node, Resources, ServiceId, ServiceSpec
 from swarmlab.api.quantities import format_bytes, format_cpus
 from swarmlab.manager.constraint import (
     ATTRIBUTES,
@@ -15,6 +17,7 @@ from swarmlab.manager.constraint import (
     canonical,
 )
 from swarmlab.manager.controlapi.nodes import engine_labels
+from swarmlab.plugin import OWN, Term, affinity_terms, written
 from swarmlab.store import Snapshot
 
 
@@ -23,7 +26,7 @@ def service_warnings(view: Snapshot, spec: ServiceSpec) -> tuple[str, ...]:
 
     Nodes may still join or get labels, so nothing here is an error: a constraint that no node meets, with the nearest
     key or value that exists; a preference over a label that no node has; a reservation that no node can hold even when
-    it is empty. Constraints must parse.
+    it is empty; an affinity term about what is not there. Constraints and terms must parse.
     """
     nodes = view.nodes()
     placement = spec.task.placement
@@ -36,7 +39,35 @@ def service_warnings(view: Snapshot, spec: ServiceSpec) -> tuple[str, ...]:
             found += _preference_warnings(descriptor, nodes)
     if spec.task.resources is not None and spec.task.resources.reservations is not None:
         found += _reservation_warnings(spec.task.resources.reservations, nodes)
-    return tuple(found)
+    for term in affinity_terms(spec.annotations.labels).values():
+        for wish in (term, *term.otherwise):
+            found += _term_warnings(wish, spec, view)
+    return tuple(dict.fromkeys(found))
+
+
+def _term_warnings(wish: Term, spec: ServiceSpec, view: Snapshot) -> Iterator[str]:
+    """Of one choice of a term: services, labels and domains that are not there."""
+    nodes = view.nodes()
+    said = f"affinity {written(replace(wish, otherwise=()))}"
+    if wish.node:
+        for constraint in Constraints.parse((wish.node,)).items:
+            yield from (f"affinity: {text}" for text in _constraint_warnings(constraint, nodes))
+    others = [service.spec.annotations for service in view.services()]
+    others.append(spec.annotations)
+    if wish.service and wish.service != OWN and view.service(ServiceId(wish.service)) is None:
+        names = sorted({annotations.name for annotations in others})
+        if wish.service not in names:
+            yield f"{said}: there is no service {wish.service}{_near(wish.service, [*names, OWN])}"
+    key, value = wish.label
+    if key:
+        values = sorted({annotations.labels[key] for annotations in others if key in annotations.labels})
+        if not values:
+            keys = sorted({name for annotations in others for name in annotations.labels})
+            yield f"{said}: no service has the label {key}{_near(key, keys)}"
+        elif value not in values:
+            yield f"{said}: no service has {key}={value}{_near(value, values)}; {key} is {_some(values)}"
+    if wish.is_about_tasks and nodes and not any(attribute(node, wish.domain) for node in nodes):
+        yield f"{said}: no node has the label {wish.domain}{_near(wish.domain, _keys(nodes))}"
 
 
 def _constraint_warnings(constraint: Constraint, nodes: Sequence[Node]) -> Iterator[str]:

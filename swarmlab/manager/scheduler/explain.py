@@ -24,14 +24,14 @@ from swarmlab.api import (
     node_name,
 )
 from swarmlab.manager.orchestrator.moves import MOVE_REASON, MOVE_TO
-from swarmlab.manager.scheduler import filters
+from swarmlab.manager.scheduler import affinity, filters
 from swarmlab.manager.scheduler.attributes import DRIVERS, PLATFORM, text_of
 from swarmlab.manager.scheduler.demand import group_of_tasks
 from swarmlab.manager.scheduler.journal import Ground, Judgement
 from swarmlab.manager.scheduler.shortages import explained, shortages
 from swarmlab.manager.scheduler.suggestions import failing, suggestions
 from swarmlab.manager.scheduler.view import View
-from swarmlab.plugin import Group, Ints, Refusals
+from swarmlab.plugin import Group, Ints, Proof, Refusals
 
 #: Most nodes that an explanation goes through one by one.
 NODES = 50
@@ -140,6 +140,8 @@ def _placed(task: Task, view: View, judgement: Judgement | None) -> Explanation:
     if judgement.next_best:
         best = judgement.next_best[0]
         summary += f"; next best {_hostname(view, best.node)}: {_in_words(best)}"
+    if judgement.proof is not None:
+        summary += f"; {_proven(judgement.proof)}"
     chosen = sorted(judgement.chosen, key=lambda ground: (ground.node != task.node_id, -ground.placed, ground.node))
     told = [*chosen, *judgement.next_best]
     return replace(
@@ -156,6 +158,16 @@ def _placed(task: Task, view: View, judgement: Judgement | None) -> Explanation:
         ),
         nodes_left_out=max(0, judgement.nodes - len(judgement.chosen)),
     )
+
+
+def _proven(proof: Proof) -> str:
+    """How good the plan was, in words."""
+    if proof.outcome == "greedy":
+        return f"the greedy plan: {proof.why}"
+    found = f"the {'best' if proof.outcome == 'optimal' else 'best known'} plan: {proof.goal} {proof.value:g}"
+    if proof.regret:
+        found += f", greedy {proof.start:g}"
+    return found if proof.gap is None else f"{found}, bound {proof.bound:g}, gap {proof.gap:.1%}"
 
 
 def _in_words(ground: Ground) -> str:
@@ -203,6 +215,8 @@ def _detail(refusal: Refusals, group: Group, view: View, node: Node, place: int)
     if refusal.need is None or refusal.have is None:
         return refusal.reason
     need, have = int(refusal.need[place]), int(refusal.have[place])
+    if refusal.unit in (affinity.ALLOWED, affinity.WANTED):
+        return f"{refusal.reason} (has {have}, {'at most' if refusal.unit == affinity.ALLOWED else 'at least'} {need})"
     if refusal.unit == "nano-CPUs":
         return f"needs {format_cpus(need)} CPUs, has {format_cpus(have)} free"
     if refusal.unit == "bytes":

@@ -7,7 +7,7 @@ import numpy as np
 
 from swarmlab.api import Instant, NodeId, Shortage, Task, TaskId, Value
 from swarmlab.manager.scheduler.view import View
-from swarmlab.plugin import Floats, Group, Ints, Placement
+from swarmlab.plugin import Floats, Group, Ints, Placement, Proof
 
 #: Of one decision: most chosen nodes, and most of those that came next, that are remembered with their grounds.
 CHOSEN = 16
@@ -49,9 +49,18 @@ class Judgement(Value, frozen=True, kw_only=True):
     #: The best of those that got nothing, best first.
     next_best: tuple[Ground, ...] = ()
     shortages: tuple[Shortage, ...] = ()
+    #: How good the plan was that it was part of, where the strategy knows.
+    proof: Proof | None = None
 
 
-def judged(view: View, group: Group, placement: Placement, strategy: str, standing: Ints | Floats | None) -> Judgement:
+def judged(
+    view: View,
+    group: Group,
+    placement: Placement,
+    strategy: str,
+    standing: Ints | Floats | None,
+    proof: Proof | None = None,
+) -> Judgement:
     """The grounds of a placement, read from the view that it was made on.
 
     `standing`: where the strategy saw each node, the lowest first; None where it was not asked.
@@ -80,6 +89,7 @@ def judged(view: View, group: Group, placement: Placement, strategy: str, standi
         suitable=suitable,
         chosen=_grounds(view, group, places, counts),
         next_best=_grounds(view, group, others, [0] * len(others)),
+        proof=proof,
     )
 
 

@@ -31,7 +31,7 @@ from swarmlab.manager.scheduler.shortages import explained, shortages
 from swarmlab.manager.scheduler.view import View
 from swarmlab.manager.scheduler.volumes import Use, with_use
 from swarmlab.manager.scheduler.waiting import Batch, Waiting, batches
-from swarmlab.plugin import Decision, Group, Host, Placement, Refusals, Strategy
+from swarmlab.plugin import Decision, Group, Host, Placement, Proof, Refusals, Strategy
 
 ASSIGNED = "scheduler assigned task to node"
 CONFIRMED = "scheduler confirmed task can run on preassigned node"
@@ -116,11 +116,13 @@ class Round:
             return
         asked = sorted(groups.values(), key=lambda group: -group.priority)
         plan, strategy = self._host.place(asked, self._view)
+        if plan.proof is not None:
+            self.records.append(Record("proof", {"strategy": strategy.name, **_told(plan.proof)}))
         for placement in plan.placements:
             group = groups[placement.group]
             tasks, left[group.id] = left[group.id][: placement.total], left[group.id][placement.total :]
             places = np.repeat(placement.nodes, placement.counts).tolist()
-            self._take(group, placement, list(zip(tasks, places, strict=True)), ASSIGNED, strategy)
+            self._take(group, placement, list(zip(tasks, places, strict=True)), ASSIGNED, strategy, plan.proof)
             self._record("placed", group, strategy, placement, len(left[group.id]))
         for group in asked:
             if left[group.id]:
@@ -167,10 +169,11 @@ class Round:
         placed: list[tuple[Task, int]],
         message: str,
         strategy: Strategy | None,
+        proof: Proof | None = None,
     ) -> None:
         """Give tasks their nodes, and go on with the branch after it."""
         standing = self._host.standing(strategy, group, self._view) if strategy is not None else None
-        judgement = judged(self._view, group, placement, _name(strategy), standing)
+        judgement = judged(self._view, group, placement, _name(strategy), standing, proof)
         self._journal.note(judgement, (task for task, _ in placed))
         self._view = self._view.after(placement)
         ids = self._view.nodes.ids
@@ -284,6 +287,18 @@ class Round:
 def _name(strategy: Strategy | None) -> str:
     """Empty where no strategy was asked."""
     return strategy.name if strategy is not None else ""
+
+
+def _told(proof: Proof) -> dict[str, Any]:
+    return {
+        "goal": proof.goal,
+        "value": proof.value,
+        "bound": proof.bound,
+        "gap": proof.gap,
+        "start": proof.start,
+        "outcome": proof.outcome,
+        "why": proof.why,
+    }
 
 
 def _about(group: Group, strategy: Strategy | None) -> dict[str, Any]:

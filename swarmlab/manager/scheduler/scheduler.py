@@ -19,6 +19,7 @@ from swarmlab.api import (
     Task,
     TaskId,
     TaskState,
+    Violation,
     Volume,
     after,
 )
@@ -28,7 +29,8 @@ from swarmlab.manager.scheduler.demand import active, on_node
 from swarmlab.manager.scheduler.explain import explanation
 from swarmlab.manager.scheduler.journal import Journal
 from swarmlab.manager.scheduler.round import Round
-from swarmlab.manager.scheduler.view import ClusterColumns
+from swarmlab.manager.scheduler.view import ClusterColumns, View
+from swarmlab.manager.scheduler.violations import violations
 from swarmlab.manager.scheduler.waiting import Waiting
 from swarmlab.plugin import Decision, Host
 from swarmlab.store import Committed, Led, Snapshot
@@ -90,13 +92,19 @@ class Scheduler:
 
     def explain(self, task_id: TaskId, view: Snapshot, now: Instant) -> Explanation:
         """Why the task is where it is, or why it is nowhere yet. Raises NotFound."""
+        return explanation(task_id, self._seen(view, now), self._journal.of(task_id))
+
+    def violations(self, view: Snapshot, now: Instant) -> tuple[Violation, ...]:
+        """The tasks that break a hard term where they are."""
+        return violations(self._seen(view, now))
+
+    def _seen(self, view: Snapshot, now: Instant) -> View:
         columns = self._columns
         if columns.version != view.version:
             columns = ClusterColumns()
             columns.led(view)
         # Chance is for decisions; an explanation must not change the next one.
-        seen = columns.cluster_view(view, now, random.Random(0), self._host)
-        return explanation(task_id, seen, self._journal.of(task_id))
+        return columns.cluster_view(view, now, random.Random(0), self._host)
 
     def _lead(self, view: Snapshot, now: Instant) -> Sequence[Effect]:
         self._begin()
@@ -132,7 +140,8 @@ class Scheduler:
             if was is not None and was.status.state == TaskState.PENDING:
                 self._waiting.forget(new.id)
             if was is None or not on_node(was):
-                return False
+                # Some may wait to be near it.
+                return self._columns.wishes.draws and on_node(new)
             # One that is told to stop keeps its resources, but makes room under a limit of replicas.
             return not on_node(new) or (active(was) and not active(new))
         return isinstance(new, Node | Volume) or (isinstance(new, Service) and change.kind is not ChangeKind.CREATED)

@@ -1,13 +1,13 @@
 """The cluster as strategies and plugins see it, made of columns."""
 
 import random
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
-from msgspec.structs import replace
 
 from swarmlab.api import (
+    Change,
     Duration,
     Instant,
     Mode,
@@ -23,11 +23,12 @@ from swarmlab.api import (
 )
 from swarmlab.manager.allocator import future_networks
 from swarmlab.manager.scheduler import affinity, filters
-from swarmlab.manager.scheduler.columns import Columns
+from swarmlab.manager.scheduler.columns import Columns, Faulty
 from swarmlab.manager.scheduler.demand import cluster_mounts, group_of_service, group_of_tasks, on_node
 from swarmlab.manager.scheduler.fits import Fits
 from swarmlab.manager.scheduler.table import Sheet, Table
 from swarmlab.manager.scheduler.volumes import Use, Uses, chosen, with_use
+from swarmlab.manager.scheduler.wishes import Wish, Wishes
 from swarmlab.plugin import (
     ClusterView,
     Floats,
@@ -51,49 +52,47 @@ from swarmlab.store import Snapshot
 class ClusterColumns(Columns):
     """Columns that give views. One for each part that decides; it is fed with all that part hears of the store."""
 
+    def __init__(self) -> None:
+        super().__init__()
+        #: The terms of the services; views are good until the next one is made.
+        self.wishes = Wishes()
+
+    def led(self, view: Snapshot) -> None:
+        super().led(view)
+        self.wishes.begin()
+
+    def committed(self, view: Snapshot, changes: Iterable[Change]) -> tuple[Faulty, ...]:
+        changes = tuple(changes)
+        self.wishes.committed(changes)
+        return super().committed(view, changes)
+
     def cluster_view(self, view: Snapshot, now: Instant, rng: random.Random, host: Host) -> "View":
         """The cluster as of `view`, which is the one last heard of, judged by the filters and the plugins of `host`."""
-        return View(_Root(Sheet(self, view, now), rng, host))
+        seen = View(_Root(Sheet(self, view, now), rng, host, self.wishes))
+        self.wishes.refresh(view, host, seen)
+        return seen
 
 
 class _Root:
     """What all branches of one view share."""
 
-    def __init__(self, sheet: Sheet, rng: random.Random, host: Host) -> None:
+    def __init__(self, sheet: Sheet, rng: random.Random, host: Host, wishes: Wishes) -> None:
         self.sheet = sheet
         self.rng = rng
         self.host = host
+        self.wishes = wishes
         #: {group id: the group}, of all that were asked about.
         self.groups: dict[str, Group] = {}
+        #: {group id: (the group, what binds it)}
+        self.bound: dict[str, tuple[Group, tuple[Wish, ...]]] = {}
         self.fits = Fits()
         self._services: dict[ServiceId, ServiceView] | None = None
-        #: {service: the wishes that other services have about it and that bind it too}
-        self._wished: dict[ServiceId, list[affinity.Wish]] | None = None
-        self._names: dict[str, ServiceId] | None = None
 
     @property
     def services(self) -> Mapping[ServiceId, ServiceView]:
         if self._services is None:
             self._services = {service.id: service_view(service) for service in self.sheet.view.services()}
         return self._services
-
-    def called(self, service: str) -> ServiceId:
-        """The id of the service of that name or id; one that is nobody's where there is none."""
-        if self._names is None:
-            self._names = {found.name: found.id for found in self.services.values()}
-        return ServiceId(service) if service in self.services else self._names.get(service, ServiceId(""))
-
-    def wished(self, view: "View") -> Mapping[ServiceId, list[affinity.Wish]]:
-        """Symmetric wishes, by the service that they are about."""
-        if self._wished is None:
-            self._wished = {}
-            for service in self.sheet.view.services():
-                for plugin, term in self.host.affinity(group_of_service(service, 1), view):
-                    about = self.called(term.service)
-                    if term.avoid and term.symmetric and about and about != service.id:
-                        back = (plugin, replace(term, service=service.spec.annotations.name), service.id)
-                        self._wished.setdefault(about, []).append(back)
-        return self._wished
 
 
 class View(ClusterView):
@@ -175,8 +174,8 @@ class View(ClusterView):
         root.groups[group.id] = group
         found = filters.refusals(group, self._table)
         found += root.host.filter(group, self)
-        if root.host.has_affinity:
-            found += affinity.hard(group, self._wishes(group), self._table)
+        if root.host.has_affinity and self.wishes(group):
+            found += affinity.hard(group, self.wishes(group), self._table)
         self._refusals[group.id] = (group, tuple(found))
         return tuple(found)
 
@@ -185,8 +184,10 @@ class View(ClusterView):
         if known is not None and known[0] is group:
             return known[1]
         room = filters.capacity(group, self._table, self.refusals(group))
-        if self._root.host.has_affinity:
-            room = affinity.limit(room, group, self._wishes(group), self._table)
+        if self._root.host.has_affinity and self.wishes(group):
+            service = self.snapshot.service(group.service) if group.service else None
+            bound = service is not None and mode_of(service.spec).is_global
+            room = affinity.limit(room, group, self.wishes(group), self._table, bound=bound)
         self._capacity[group.id] = (group, sealed(room))
         return room
 
@@ -195,8 +196,8 @@ class View(ClusterView):
         if known is not None and known[0] is group:
             return known[1]
         parts = self._root.host.score(group, self)
-        if self._root.host.has_affinity:
-            parts += tuple(affinity.soft(group, self._wishes(group), self._table))
+        if self._root.host.has_affinity and self.wishes(group):
+            parts += tuple(affinity.soft(group, self.wishes(group), self._table))
         self._parts[group.id] = (group, parts)
         return parts
 
@@ -282,11 +283,24 @@ class View(ClusterView):
             table = table.plus(group, np.array([place], np.int64), np.array([count], np.int64))
         return table
 
-    def _wishes(self, group: Group) -> list[affinity.Wish]:
-        """The group's own wishes, and those of others that bind it."""
+    @property
+    def bound_services(self) -> Iterable[ServiceId]:
+        """Services that have terms, by id."""
+        return self._root.wishes.services
+
+    def own_wishes(self, service: ServiceId) -> tuple[Wish, ...]:
+        """The terms of one service, in the order of their plugins."""
+        wishes = self._root.wishes
+        return tuple(wishes.wish(plugin, term, service) for plugin, term in wishes.of(service))
+
+    def wishes(self, group: Group) -> tuple[Wish, ...]:
+        """The group's own terms, and those of others that bind it."""
         root = self._root
-        own = [(plugin, term, root.called(term.service)) for plugin, term in root.host.affinity(group, self)]
-        return own + root.wished(self).get(group.service, [])
+        known = root.bound.get(group.id)
+        if known is None or known[0] is not group:
+            known = (group, root.wishes.binding(group, root.host.affinity(group, self)))
+            root.bound[group.id] = known
+        return known[1]
 
 
 def service_view(service: Service) -> ServiceView:

@@ -79,6 +79,27 @@ def test_a_status_alone_does_not_write_the_task_again(path):
         loaded(path)
 
 
+def test_many_records_are_written_together(path):
+    """Whatever happened to the tasks, after it each is there or is not."""
+    state = WorkerState(path)
+    state.put(WEB, ACCEPTED)
+    state.put(DB, ACCEPTED)
+    state.write({"t1": (WEB, RUNNING), "t2": None, "t3": (Task(id="t3"), ACCEPTED), "t4": None})
+    state.write({})
+    assert state.load() == ((WEB, RUNNING), (Task(id="t3"), ACCEPTED))
+    state.close()
+
+
+def test_of_many_records_all_are_written_or_none(path):
+    state = WorkerState(path)
+    state.put(WEB, ACCEPTED)
+    edit(path, "CREATE TRIGGER odd BEFORE INSERT ON tasks WHEN NEW.id = 't3' BEGIN SELECT raise(ABORT, 'full'); END")
+    with pytest.raises(StateError, match="full"):
+        state.write({"t1": None, "t2": (DB, ACCEPTED), "t3": (Task(id="t3"), ACCEPTED)})
+    assert state.load() == ((WEB, ACCEPTED),)
+    state.close()
+
+
 def test_what_was_loaded_counts_as_written(path):
     state = WorkerState(path)
     state.put(WEB, ACCEPTED)

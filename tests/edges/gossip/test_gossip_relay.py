@@ -7,8 +7,19 @@ from contextlib import asynccontextmanager
 import pytest
 from patience import PATIENCE_SECONDS
 
-from swarmlab.api import Create, Instant, Node, NodeId, NodeState, NodeStatus, StateError
-from swarmlab.edges.gossip import GossipRelay, relay, worker_addresses
+from swarmlab.api import (
+    Create,
+    EngineDescription,
+    Instant,
+    Node,
+    NodeDescription,
+    NodeId,
+    NodeState,
+    NodeStatus,
+    PluginDescription,
+    StateError,
+)
+from swarmlab.edges.gossip import GossipRelay, engine_addresses, relay
 from swarmlab.store import EMPTY, apply
 
 HERE, THERE, GONE = "127.0.0.1", "127.0.0.2", "127.0.0.3"
@@ -103,13 +114,20 @@ async def test_a_port_that_is_taken_is_said() -> None:
                 pass
 
 
-def test_the_addresses_are_those_of_live_nodes() -> None:
+def a_node(name: str, state: NodeState, addr: str, *networks: str) -> Node:
+    engine = EngineDescription(plugins=tuple(PluginDescription("Network", network) for network in networks))
+    return Node(id=NodeId(name), status=NodeStatus(state, addr=addr), description=NodeDescription(engine=engine))
+
+
+def test_the_addresses_are_those_of_live_engines_with_overlay_networks() -> None:
     nodes = [
-        Node(id=NodeId("a"), status=NodeStatus(NodeState.READY, addr="10.0.0.2")),
-        Node(id=NodeId("b"), status=NodeStatus(NodeState.DOWN, addr="10.0.0.3")),
-        Node(id=NodeId("c"), status=NodeStatus(NodeState.READY)),
-        Node(id=NodeId("d"), status=NodeStatus(NodeState.READY, addr="10.0.0.1")),
-        Node(id=NodeId("e"), status=NodeStatus(NodeState.READY, addr="10.0.0.1")),
+        a_node("a", NodeState.READY, "10.0.0.2", "bridge", "overlay"),
+        a_node("b", NodeState.DOWN, "10.0.0.3", "overlay"),
+        a_node("c", NodeState.READY, "", "overlay"),
+        a_node("d", NodeState.UNKNOWN, "10.0.0.1", "overlay"),
+        a_node("e", NodeState.READY, "10.0.0.1", "overlay"),
+        a_node("f", NodeState.READY, "10.0.0.4", "bridge"),
+        Node(id=NodeId("g"), status=NodeStatus(NodeState.READY, addr="10.0.0.5")),
     ]
     view = apply(EMPTY, (tuple(map(Create, nodes)),), Instant(1), 1).snapshot
-    assert worker_addresses(view) == ("10.0.0.1", "10.0.0.2")
+    assert engine_addresses(view) == ("10.0.0.1", "10.0.0.2")

@@ -28,6 +28,7 @@ from swarmlab.api import (
     StrategyInfo,
     Task,
     TaskId,
+    Violation,
     WorkerInfo,
     defaults,
 )
@@ -145,6 +146,7 @@ class Laboratory:
         self._plane = plane
         self.running = {"w1": True, "w2": True}
         self.story = [self._event(index) for index in range(1, 4)]
+        self.violated: tuple[Violation, ...] = ()
         self._told = asyncio.Event()
 
     @staticmethod
@@ -177,6 +179,9 @@ class Laboratory:
             for name, running in sorted(self.running.items())
         )
         return LabStatus(cluster_id="c1", strategy="spread", version=self._plane.view.version, workers=workers)
+
+    def violations(self) -> tuple[Violation, ...]:
+        return self.violated
 
     def strategies(self) -> tuple[StrategyInfo, ...]:
         return (StrategyInfo(name="spread", origin="swarmlab", summary="evenly", active=True),)

@@ -27,6 +27,7 @@ from swarmlab.api import (
     NodeDescription,
     NodeId,
     NodeState,
+    Precondition,
     PublishLogsMessage,
     PublishLogsResponse,
     SessionMessage,
@@ -362,6 +363,14 @@ async def test_a_stock_manager_is_refused(station):
         found, text = await code(call(made, f"{V1}.RaftMembership/Join", request))
     assert found is grpc.StatusCode.FAILED_PRECONDITION
     assert "join with the worker token" in text
+
+
+async def test_a_stock_manager_is_not_asked_to_let_us_in(station, monkeypatch):
+    """It might do so, and then wait for a vote that never comes. It is known by a part that it has not."""
+    monkeypatch.setattr("swarmlab.edges.grpc.membership.RAFT", "swarmlab.raft.v0")
+    async with dialled(station, "m2", MANAGER) as made:
+        with pytest.raises(Precondition, match="the managers of this swarm are stock ones"):
+            await join_group(made, "0.0.0.0:4242", 10)
 
 
 async def test_our_own_managers_join_and_leave(station):

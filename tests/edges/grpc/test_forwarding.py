@@ -28,6 +28,7 @@ from swarmlab.api import (
     SessionMessage,
     SessionRequest,
     TaskSpec,
+    seconds,
 )
 from swarmlab.api.wire import from_bytes, to_bytes
 from swarmlab.ca import Asked, Identity, Peer
@@ -235,9 +236,26 @@ async def test_a_leader_that_is_gone(three):
         await other.until(lambda: other.gone == ["w"])
 
 
-async def test_a_leader_that_falls_silent(three):
+async def test_a_leader_that_answers_as_it_goes(three, monkeypatch):
+    """What it has answered arrives, though the follower knows the next leader already."""
+    leader, follower, other = three
+    monkeypatch.setattr(forwarding, "GRACE_SECONDS", 60.0)
+    asked = asyncio.get_running_loop().create_future()
+    leader.answers[HeartbeatRequest] = lambda sender, _, number: asked.set_result((sender, number))
+    async with dialled(follower) as made:
+        beat = asyncio.ensure_future(call(made, f"{V1}.Dispatcher/Heartbeat"))
+        sender, number = await asked
+        other.lead()
+        follower.forwarder.look()
+        await code(call(made, f"{V1}.Dispatcher/Heartbeat"))
+        leader.board.send(sender, HeartbeatResponse(seconds(5)), number)
+        assert from_bytes(HeartbeatResponse, await beat) == HeartbeatResponse(seconds(5))
+
+
+async def test_a_leader_that_falls_silent(three, monkeypatch):
     """Whoever waits for it hears of the next leader as soon as the follower does, and not by a deadline."""
     leader, follower, other = three
+    monkeypatch.setattr(forwarding, "GRACE_SECONDS", 0.01)
     heard = asyncio.Event()
     leader.answers[HeartbeatRequest] = lambda *_: heard.set()
     async with dialled(follower) as made:

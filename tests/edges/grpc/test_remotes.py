@@ -59,12 +59,12 @@ def test_excluded_ones_are_chosen_only_where_there_is_no_other():
 
 
 def test_a_list_takes_the_place_of_the_one_before():
-    """Weights of those that stay are kept, the others are forgotten, and the new list is kept for the next life."""
+    """Those that stay are thought better of, the others are forgotten, and the new list is kept for the next life."""
     remotes, kept = a_list("a:1", "b:1")
     remotes.observe(Peer(addr="a:1"), answered=False)
     remotes.replace([weighted("a:1"), weighted("c:1")])
-    assert remotes.peers == (weighted("a:1", 0), weighted("c:1"))
-    assert kept == [(weighted("a:1", 0), weighted("c:1"))]
+    assert remotes.peers == (weighted("a:1", 5), weighted("c:1"))
+    assert kept == [(weighted("a:1", 5), weighted("c:1"))]
     remotes.replace([weighted("c:1"), weighted("a:1")])
     assert len(kept) == 1
     assert not remotes.has(Peer(addr="b:1"))

@@ -11,22 +11,26 @@ from cryptography.x509.oid import NameOID
 from msgspec.structs import replace
 
 from swarmlab.api import (
+    RAFT_PLUGIN,
     Annotations,
     Availability,
     BlacklistedCertificate,
     Certificate,
     Changes,
+    EngineDescription,
     Filters,
     Instant,
     InvalidSpec,
     ManagerStatus,
     Membership,
+    NodeDescription,
     NodeId,
     NodeRole,
     NodeSpec,
     NodeState,
     NotFound,
     OutOfSequence,
+    PluginDescription,
     Precondition,
     Reachability,
     TaskState,
@@ -203,3 +207,20 @@ def test_a_removal_gives_way_to_a_change_of_its_tasks(at: Requests) -> None:
     at.commit((Changes.atomic(Update(replace(at.view.tasks()[0], slot=2))), None))
     with pytest.raises(AssertionError, match="OutOfSequence"):
         at.commit((changes, None))
+
+
+@pytest.mark.parametrize(
+    ("plugins", "may"), [((), False), ((PluginDescription("Network", "overlay"),), False), ((RAFT_PLUGIN,), True)]
+)
+def test_a_stock_engine_is_not_promoted(at: Requests, plugins: tuple[PluginDescription, ...], may: bool) -> None:
+    """It would take the role and fail. Who reports the Raft of this kind of managers may."""
+    description = NodeDescription(hostname="n1", engine=EngineDescription(plugins=plugins))
+    at.put(manager("m1"), replace(node("n1"), description=description))
+    wished = NodeSpec(desired_role=NodeRole.MANAGER)
+    version = at.view.node(NodeId("n1")).meta.version.index
+    if may:
+        _, updated = update_node(at.view, NodeId("n1"), version, wished, group("m1"))
+        assert updated.spec == wished
+        return
+    with pytest.raises(Precondition, match="node n1 runs a stock engine, whose Raft is another one"):
+        update_node(at.view, NodeId("n1"), version, wished, group("m1"))

@@ -127,3 +127,45 @@ def test_many_values_are_not_all_listed(at: Requests) -> None:
     at.put(*(node(f"n{n}", {"zone": f"z{n}"}) for n in range(9)))
     (warning,) = service_warnings(at.view, spec(task=placed("node.labels.zone == nowhere")))
     assert warning.endswith("node.labels.zone is z0, z1, z2, z3, z4 and 4 others")
+
+
+@pytest.mark.parametrize(
+    ("term", "warnings"),
+    [
+        ("service!=web domain=zone", ()),
+        ("service==self", ()),
+        ("node.labels.zone==east else any", ()),
+        ("service!=wep", ("affinity service!=wep: there is no service wep; did you mean web?",)),
+        (
+            "service==self domain=zoen",
+            (
+                "affinity service==self domain=zoen: no node has the label node.labels.zoen; did you mean "
+                "node.labels.zone?",
+            ),
+        ),
+        (
+            "service.labels.tear!=a",
+            ("affinity service.labels.tear!=a: no service has the label tear; did you mean tier?",),
+        ),
+        (
+            "service.labels.tier!=frnt weight=2",
+            (
+                "affinity service.labels.tier!=frnt weight=2: no service has tier=frnt; did you mean front?; "
+                "tier is front",
+            ),
+        ),
+        (
+            "node.labels.zone==east else node.labels.zoen==west",
+            (
+                "affinity: constraint node.labels.zoen == west: no node has the label node.labels.zoen; did you mean "
+                "node.labels.zone?",
+            ),
+        ),
+    ],
+)
+def test_terms_about_what_is_not_there_are_said_with_the_near_match(
+    cluster: Requests, term: str, warnings: tuple[str, ...]
+) -> None:
+    labels = {"tier": "front", "swarmlab.affinity.1": term}
+    wished = spec(labels=labels)
+    assert service_warnings(cluster.view, wished) == warnings

@@ -5,7 +5,6 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from msgspec.structs import replace
-from virtual import Time, Timers
 
 from swarmlab.api import (
     Annotations,
@@ -74,6 +73,7 @@ from swarmlab.component import (
 )
 from swarmlab.manager.dispatcher import Dispatcher, ManagersChanged
 from swarmlab.store import Committed, Entry, Led, Outcome, Store
+from swarmlab.testing import Time, Timers
 
 ERRORS = {"dropped": ProposalDropped("no quorum"), "unknown": ProposalUnknown("too late"), "lost": NotLeader("m2")}
 

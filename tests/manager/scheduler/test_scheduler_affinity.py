@@ -14,7 +14,7 @@ def desk(*services: object, nodes: int = 3, zones: str = "") -> Desk:
 
 def test_a_keeps_apart_from_b() -> None:
     """moby/swarmkit#1442, one way round: B is there, A comes."""
-    a, b = a_service("a", labels={"swarmlab.apart": "b"}), a_service("b")
+    a, b = a_service("a", labels={"swarmlab.affinity.b": "service!=b"}), a_service("b")
     here = desk(a, b)
     here.create(a_task("tb", b, node="n0", state=TaskState.RUNNING))
     here.create(*tasks_of(a, 4))
@@ -23,7 +23,7 @@ def test_a_keeps_apart_from_b() -> None:
 
 def test_b_is_kept_apart_from_a_though_only_a_says_so() -> None:
     """moby/swarmkit#1442, as it was asked: B is rescheduled and must not land on A's node."""
-    a, b = a_service("a", labels={"swarmlab.apart": "b"}), a_service("b")
+    a, b = a_service("a", labels={"swarmlab.affinity.b": "service!=b"}), a_service("b")
     here = desk(a, b, nodes=2)
     here.create(a_task("ta", a, node="n0", state=TaskState.RUNNING))
     here.create(*tasks_of(b, 2))
@@ -31,7 +31,7 @@ def test_b_is_kept_apart_from_a_though_only_a_says_so() -> None:
 
 
 def test_why_it_waits_is_told_in_the_words_of_the_wish() -> None:
-    a, b = a_service("a", labels={"swarmlab.apart": "b"}), a_service("b")
+    a, b = a_service("a", labels={"swarmlab.affinity.b": "service!=b"}), a_service("b")
     here = desk(a, b, nodes=1)
     here.create(a_task("tb", b))
     here.create(a_task("ta", a))
@@ -41,14 +41,14 @@ def test_why_it_waits_is_told_in_the_words_of_the_wish() -> None:
 
 
 def test_two_that_come_in_one_round_are_kept_apart() -> None:
-    a, b = a_service("a", labels={"swarmlab.apart": "b"}), a_service("b")
+    a, b = a_service("a", labels={"swarmlab.affinity.b": "service!=b"}), a_service("b")
     here = desk(a, b, nodes=2)
     here.create(a_task("ta", a), a_task("tb", b))
     assert here.task("ta").node_id != here.task("tb").node_id
 
 
 def test_together_waits_for_the_other() -> None:
-    a, b = a_service("a", 2, labels={"swarmlab.together": "b"}), a_service("b")
+    a, b = a_service("a", 2, labels={"swarmlab.affinity.b": "service==b"}), a_service("b")
     here = desk(a, b)
     here.create(*tasks_of(a, 2))
     assert here.pending()["a.01"] == "no suitable node (must be where b is on 3 nodes)"
@@ -58,7 +58,7 @@ def test_together_waits_for_the_other() -> None:
 
 
 def test_a_place_may_be_wider_than_a_node() -> None:
-    a, b = a_service("a", 2, labels={"swarmlab.apart": "b@node.labels.zone"}), a_service("b")
+    a, b = a_service("a", 2, labels={"swarmlab.affinity.b": "service!=b domain=zone"}), a_service("b")
     here = desk(a, b, zones="xxy")
     here.create(a_task("tb", b, node="n0", state=TaskState.RUNNING))
     here.create(*tasks_of(a, 2))
@@ -68,22 +68,23 @@ def test_a_place_may_be_wider_than_a_node() -> None:
 @pytest.mark.parametrize(("domain", "count"), [("node.id", 3), ("node.labels.zone", 2)])
 def test_a_service_that_keeps_apart_from_itself(domain: str, count: int) -> None:
     """One for each place, all of one round too."""
-    web = a_service("web", 4, labels={"swarmlab.apart": f"web@{domain}"})
+    web = a_service("web", 4, labels={"swarmlab.affinity.own": f"service!=web domain={domain}"})
     here = desk(web, zones="xxy")
     here.create(*tasks_of(web, 4))
     assert sum(here.on().values()) == count
     assert max(here.on().values()) == 1
     left = 4 - count
     assert len(here.pending()) == left
-    assert set(here.pending().values()) == {"no suitable node (a task of the service is there already on 3 nodes)"}
+    by = "" if domain == "node.id" else f" by {domain}"
+    assert set(here.pending().values()) == {f"no suitable node (a task of the service is there already{by} on 3 nodes)"}
 
 
 @pytest.mark.parametrize(
-    ("label", "there"), [("swarmlab.apart.prefer", "n1"), ("swarmlab.together.prefer", "n0"), ("swarmlab.none", "n1")]
+    ("term", "there"), [("service!=b weight=1", "n1"), ("service==b weight=1", "n0"), ("service==c weight=1", "n1")]
 )
-def test_a_preference_scores(label: str, there: str) -> None:
+def test_a_preference_scores(term: str, there: str) -> None:
     """Between nodes with equally many tasks of the service; without it, fewer tasks in all decide."""
-    a, b = a_service("a", labels={label: "b"}), a_service("b")
+    a, b = a_service("a", labels={"swarmlab.affinity.b": term}), a_service("b")
     here = desk(a, b, nodes=2)
     here.create(a_task("tb", b, node="n0", state=TaskState.RUNNING))
     here.create(a_task("ta", a))
@@ -92,16 +93,9 @@ def test_a_preference_scores(label: str, there: str) -> None:
 
 def test_a_service_that_is_not_there_binds_nobody_or_everybody() -> None:
     free, bound = (
-        a_service("free", labels={"swarmlab.apart": "nobody, "}),
-        a_service("bound", labels={"swarmlab.together": "nobody"}),
+        a_service("free", labels={"swarmlab.affinity.x": "service!=nobody"}),
+        a_service("bound", labels={"swarmlab.affinity.x": "service==nobody"}),
     )
     here = desk(free, bound)
     here.create(a_task("tf", free), a_task("tb", bound))
     assert here.pending() == {"tb": "no suitable node (must be where nobody is on 3 nodes)"}
-
-
-def test_together_with_itself_is_no_wish() -> None:
-    web = a_service("web", labels={"swarmlab.together": "web", "swarmlab.together.prefer": "web"})
-    here = desk(web)
-    here.create(a_task("t", web))
-    assert here.pending() == {}

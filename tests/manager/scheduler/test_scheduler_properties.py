@@ -19,7 +19,8 @@ from swarmlab.manager.scheduler.view import View
 from swarmlab.plugin import Host, Move, Moves, Placement, Plan
 from swarmlab.store import Snapshot
 
-HOSTS = {name: Host.load(name, strict=True) for name in ("spread", "binpack", "random", "rebalance")}
+NAMES = ("spread", "binpack", "random", "rebalance", "least-allocated", "balanced", "dotproduct", "optimal")
+HOSTS = {name: Host.load(name, strict=True) for name in NAMES}
 
 
 # The judge

@@ -1,4 +1,4 @@
-"""Virtual time for tests: what is due first happens first, of equals what was planned first."""
+"""Virtual time: what is due first happens first, of equals what was planned first."""
 
 import heapq
 from collections.abc import Callable
