@@ -113,6 +113,12 @@ def _taken() -> _Process:
     return _Process()
 
 
+def close() -> None:
+    """End the processes that wait for a problem; the next problem starts one again."""
+    while _IDLE:
+        _IDLE.pop().end()
+
+
 def _ended(process: "subprocess.Popen[bytes]", owner: int) -> None:
     if os.getpid() == owner:
         process.kill()

@@ -1,6 +1,8 @@
 """Options of the whole suite. This folder is on the path of the tests, so they share what lies in it."""
 
 import os
+import sys
+from collections.abc import Iterator
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -24,3 +26,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         action="store_true",
         help="write the transcripts of tests/scenarios anew; commit the difference only if you can explain each line",
     )
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _no_solver_waits() -> Iterator[None]:
+    """A solver waits for the next problem as long as its process lives; other files count the processes they left."""
+    yield
+    solver = sys.modules.get("swarmlab_strategies.solver")
+    if solver is not None:
+        solver.close()
